@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file engine.h Service "instar.engine/1" of the host: bulk work on images, in parallel. */
+#ifndef INSTAR_ABI_ENGINE_H
+#define INSTAR_ABI_ENGINE_H
+
+#include "graph.h"
+#include "host.h"
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INSTAR_ENGINE_ID "instar.engine/1"
+
+enum instar_copy_flags {
+  INSTAR_COPY_COMPRESSED = 1u << 0,
+  INSTAR_COPY_UNORDERED = 1u << 1,   /**< -W */
+  INSTAR_COPY_OFFLOAD = 1u << 2,     /**< -C */
+  INSTAR_COPY_SALVAGE = 1u << 3,     /**< read errors become zeroes, with a warning each */
+  INSTAR_COPY_TARGET_ZERO = 1u << 4, /**< the target reads as zeroes already */
+  INSTAR_COPY_QUIET = 1u << 5
+};
+
+/** Copies the guest content of the sources, one behind another, into the target. */
+typedef struct instar_copy_job {
+  uint32_t struct_size;
+  uint32_t flags; /**< enum instar_copy_flags */
+  instar_image* const* sources;
+  size_t source_count;
+  instar_image* target;
+  instar_image* target_backing; /**< not NULL: ranges that equal it are left out (-B) */
+  uint64_t min_sparse;          /**< bytes of zeroes that are worth a hole; 0: none (-S 0) */
+  uint64_t rate;                /**< bytes a second; 0 = no limit */
+  uint32_t workers;             /**< 0 = the engine's choice */
+  uint32_t reserved;
+  instar_progress progress;
+} instar_copy_job;
+
+INSTAR_PIN_SIZE(instar_copy_job, 80);
+
+enum instar_compare_verdict {
+  INSTAR_COMPARE_EQUAL = 0,
+  INSTAR_COMPARE_CONTENT = 1, /**< differs at offset */
+  INSTAR_COMPARE_STATUS = 2,  /**< strict: block status differs at offset */
+  INSTAR_COMPARE_SIZE = 3     /**< strict: sizes differ */
+};
+
+typedef struct instar_compare_result {
+  uint32_t struct_size;
+  uint32_t verdict; /**< enum instar_compare_verdict */
+  uint64_t offset;
+  uint32_t size_differs; /**< 1: sizes differ, the rest being zeroes */
+  uint32_t failed_image; /**< after a read or status error: 0 = neither, 1 = a, 2 = b */
+} instar_compare_result;
+
+INSTAR_PIN_SIZE(instar_compare_result, 24);
+
+typedef struct instar_engine_ops {
+  uint32_t struct_size;
+  uint32_t reserved;
+  int (*copy)(const instar_host* host, instar_call* call, const instar_copy_job* job);
+  /**
+   * Compares guest content. -EIO and a message with offset and name after a read error; -ENODATA
+   * after an error in block status.
+   */
+  int (*compare)(const instar_host* host, instar_call* call, instar_image* a, instar_image* b,
+                 int strict, const instar_progress* progress, instar_compare_result* result);
+} instar_engine_ops;
+
+INSTAR_PIN_SIZE(instar_engine_ops, 24);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

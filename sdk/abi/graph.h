@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/** @file graph.h Service "instar.graph/1" of the host: images are opened, described and created. */
+#ifndef INSTAR_ABI_GRAPH_H
+#define INSTAR_ABI_GRAPH_H
+
+#include "host.h"
+#include "measure.h"
+#include "node.h"
+#include "open.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define INSTAR_GRAPH_ID "instar.graph/1"
+
+/** An open image with its whole graph. Owned by who opened it, until close. */
+typedef struct instar_image instar_image;
+
+enum instar_image_spec_flags {
+  INSTAR_IMAGE_OPTS = 1u << 0 /**< filename is key=value text, as --image-opts has it */
+};
+
+/** What to open, as a user says it. */
+typedef struct instar_image_spec {
+  uint32_t struct_size;
+  uint32_t open_flags; /**< enum instar_open_flags */
+  uint32_t spec_flags; /**< enum instar_image_spec_flags */
+  uint32_t reserved;
+  const char* filename; /**< NUL-terminated */
+  const char* format;   /**< NULL: probe */
+  const char* cache;    /**< a cache mode's name that was checked before, or NULL */
+  const char* snapshot; /**< -l's text, or NULL */
+} instar_image_spec;
+
+INSTAR_PIN_SIZE(instar_image_spec, 48);
+
+enum instar_create_spec_flags {
+  INSTAR_CREATE_QUIET = 1u << 0,
+  INSTAR_CREATE_BACKING_UNSAFE = 1u << 1, /**< -u: the backing file is not opened */
+  INSTAR_CREATE_NO_SIZE_LINE = 1u << 2    /**< print no "Formatting" line */
+};
+
+/** What to create. */
+typedef struct instar_create_spec {
+  uint32_t struct_size;
+  uint32_t flags; /**< enum instar_create_spec_flags */
+  const char* filename;
+  const char* format;
+  const char* options;        /**< -o text, all of them joined by commas, or NULL */
+  const char* backing;        /**< -b or NULL */
+  const char* backing_format; /**< -F or NULL */
+  uint64_t size;              /**< bytes; UINT64_MAX: not given */
+} instar_create_spec;
+
+INSTAR_PIN_SIZE(instar_create_spec, 56);
+
+/** A run of map, chain resolved. */
+typedef struct instar_map_extent {
+  uint64_t start;
+  uint64_t length;
+  uint64_t offset; /**< where the data lies in `filename`; with INSTAR_EXTENT_OFFSET in flags */
+  uint32_t flags;  /**< enum instar_extent_flags; ALLOCATED = "present" */
+  int32_t depth;   /**< 0 = the top image */
+  const char* filename; /**< of the file that offset means, as printed; NULL without one */
+} instar_map_extent;
+
+INSTAR_PIN_SIZE(instar_map_extent, 40);
+
+typedef int (*instar_map_fn)(void* opaque, const instar_map_extent* extents, size_t count);
+
+typedef struct instar_graph_ops {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /** Opens. The message begins with "Could not open 'NAME': " as QEMU's does. [main] */
+  int (*open)(const instar_host* host, instar_call* call, const instar_image_spec* spec,
+              instar_image** out);
+  /** Closes; errors of the last write-back are reported. [main] */
+  int (*close)(instar_image* image, instar_call* call);
+  /** The top node, host-made, valid until close. [any] */
+  const instar_node* (*node)(instar_image* image);
+  /** Name of the top node's driver ("qcow2"); the name by which messages call the image. Valid
+   * until close. [any] */
+  const char* (*driver)(instar_image* image);
+  const char* (*filename)(instar_image* image);
+  /** The image-info document (JSON) of one image, or with `chain` an array of all; reopens nothing
+   * itself. [main] */
+  int (*describe)(const instar_host* host, instar_call* call, const instar_image_spec* spec,
+                  int chain, const instar_sink* json);
+  /** Creates an image; the "Formatting" line goes to stdout unless quiet. [main] */
+  int (*create)(const instar_host* host, instar_call* call, const instar_create_spec* spec);
+  /** Writes the list of a format's creation (or with amend, amendment) options to stdout,
+   * protocol's included. [main] */
+  int (*print_options)(const instar_host* host, instar_call* call, const char* format,
+                       const char* filename, int amend);
+  /** Walks the block status of [start, start + length) through the chain, joined as map prints it.
+   * [main] */
+  int (*map)(instar_image* image, instar_call* call, uint64_t start, uint64_t length, void* opaque,
+             instar_map_fn each);
+  /** Space that a new image of `format` would need; source NULL: of `size` bytes. [main] */
+  int (*measure)(const instar_host* host, instar_call* call, const char* format,
+                 const char* options, instar_image* source, uint64_t size,
+                 instar_measure_result* result);
+  /** The image's backing file as its own handle, owned by `image`; NULL: none. [any] */
+  instar_image* (*backing)(instar_image* image);
+} instar_graph_ops;
+
+INSTAR_PIN_SIZE(instar_graph_ops, 96);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file host.hpp The host as a plugin sees it. */
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "../abi/host.h"
+#include "../abi/plugin.h"
+#include "../abi/registry.h"
+#include "call.hpp"
+#include "result.hpp"
+
+namespace instar::sdk {
+
+/** Does not own. Valid as long as the process. */
+class Host {
+ public:
+  Host() = default;
+  explicit Host(const instar_host* abi) : abi_(abi) {}
+
+  const instar_host* abi() const { return abi_; }
+  void log(instar_log_level level, std::string_view text) const {
+    abi_->log(abi_, level, text.data(), text.size());
+  }
+
+  /** A service's table, or nullptr. */
+  template <class Ops>
+  const Ops* service(const char* id) const {
+    return static_cast<const Ops*>(abi_->get_interface(abi_, id));
+  }
+  /** The table of a codec, encryption scheme, …; the error names the package that has it. */
+  template <class Ops>
+  Result<const Ops*> find(instar_kind kind, const std::string& name) const {
+    const auto* registry = service<instar_registry_ops>(INSTAR_REGISTRY_ID);
+    if (registry == nullptr) return fail(ENOTSUP, "the host has no registry");
+    OutgoingCall call;
+    const void* ops = registry->find(abi_, call.abi(), kind, name.c_str());
+    if (ops == nullptr) return call.error(-ENOENT);
+    return static_cast<const Ops*>(ops);
+  }
+  /** What stands behind the caller's own implementation (`replaces`), or nullptr. */
+  template <class Ops>
+  const Ops* next(instar_call* call, instar_kind kind, const char* name, const Ops* own) const {
+    return static_cast<const Ops*>(abi_->next(abi_, call, kind, name, own));
+  }
+
+ private:
+  const instar_host* abi_ = nullptr;
+};
+
+}  // namespace instar::sdk
