@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file graph.hpp
+ * Opens and creates images: from a name, a format and options to a graph of nodes. Drivers name
+ * their children; the graph opens them, and every name that comes from inside an image passes the
+ * reference gate.
+ */
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "core/block/node.hpp"
+#include "core/block/reference_gate.hpp"
+#include "core/registry/registry.hpp"
+
+namespace instar::block {
+
+/** Cache mode of -t and -T. */
+struct CacheMode {
+  bool direct = false;
+  bool no_flush = false;
+  bool writethrough = false;
+};
+/** nullopt: not a cache mode. */
+std::optional<CacheMode> parse_cache_mode(std::string_view name);
+
+/** What to open, as a user says it. */
+struct OpenSpec {
+  std::string filename;     ///< a plain name, json:{…}, or with image_opts key=value text
+  std::string format;       ///< empty: probe
+  bool image_opts = false;  ///< --image-opts
+  uint32_t flags = 0;       ///< enum instar_open_flags
+  CacheMode cache;
+  std::string snapshot;  ///< -l's text: ID_OR_NAME, or snapshot.id=…,snapshot.name=…
+};
+
+/** What to create. */
+struct CreateSpec {
+  std::string filename;
+  std::string format;
+  std::string options;  ///< -o text, all of them joined
+  std::optional<std::string> backing;
+  std::optional<std::string> backing_format;
+  std::optional<uint64_t> size;
+  bool backing_unsafe = false;  ///< -u
+  bool quiet = false;           ///< leave the "Formatting" line out
+};
+
+/** Graph-wide state: the registry, the gate, messages to the user. One per process; [main]. */
+class Graph {
+ public:
+  struct Messages {
+    void* opaque = nullptr;
+    void (*warn)(void* opaque, std::string_view text, std::string_view more_lines) = nullptr;
+    void (*print)(void* opaque, std::string_view text) = nullptr;  ///< stdout
+  };
+  Graph(registry::Registry& registry, ReferencePolicy policy, Messages messages);
+  ~Graph();
+
+  /** Opens an image with its whole chain. The message begins with "Could not open 'NAME': ". */
+  Result<NodePtr> open(const OpenSpec& spec);
+  /** Creates an image; the "Formatting" line goes to Messages::print. What a failed create made is
+   * removed as QEMU does. */
+  Status create(const CreateSpec& spec);
+  /** The list that -o help prints. */
+  Result<std::string> option_help(const std::string& format, const std::string& filename,
+                                  bool amend);
+  /** JSON text of the image-info document of one open image. */
+  Result<std::string> describe(Node& node);
+  /** The same for an image and all of its backing files, as an array; each is opened by itself, as
+   * QEMU does. */
+  Result<std::string> describe_chain(const OpenSpec& spec);
+  /** Space needed for a new image of that format; source may be null (then size counts). */
+  Result<instar_measure_result> measure(const std::string& format, const std::string& options,
+                                        Node* source, std::optional<uint64_t> size);
+
+  registry::Registry& registry() { return registry_; }
+
+ private:
+  struct Private;
+  registry::Registry& registry_;
+  std::unique_ptr<Private> private_;
+};
+
+}  // namespace instar::block

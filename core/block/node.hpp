@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file node.hpp
+ * A node of the graph as the core sees it: a driver's table, and around it what the block contract
+ * promises to whoever uses the node (sdk/abi/node.h): any offset, length and memory alignment,
+ * emulation of what the driver leaves out, the driver's thread model, and zeroes beyond the end.
+ */
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "sdk/abi/info.h"
+#include "sdk/abi/node.h"
+#include "sdk/abi/open.h"
+#include "sdk/cpp/bytes.hpp"
+#include "sdk/cpp/call.hpp"
+
+namespace instar::block {
+
+using sdk::Call;
+using sdk::IoVec;
+
+class Node;
+using NodePtr = std::shared_ptr<Node>;
+
+/** An edge of the graph. The index in Node::children() is the id that drivers use in
+ * instar_extent::child. */
+struct Child {
+  std::string name;  ///< "file", "backing", "data-file", "extents.0"
+  instar_child_role role;
+  NodePtr node;
+};
+
+/** What a driver is, for printing and for decisions. */
+enum class NodeKind { kFormat, kProtocol, kFilter };
+
+/** How a node was named; decides how it is printed back. */
+struct NodeNames {
+  std::string filename;        ///< as messages and info print it: a plain name or json:{…}
+  std::string exact_filename;  ///< the plain name, or empty when options say more than a name can
+  std::string node_name;       ///< given by the user or made up ("#block123")
+};
+
+class Node : public std::enable_shared_from_this<Node> {
+ public:
+  /** Takes over the driver's node; `close` gives it back. Made by Graph. */
+  static Result<NodePtr> make(NodeKind kind, std::string driver, NodeNames names,
+                              uint32_t open_flags, instar_node driver_node,
+                              std::vector<Child> children);
+  /** Closes if close() was not called; errors are logged. */
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  NodeKind kind() const { return kind_; }
+  const std::string& driver() const { return driver_; }
+  const std::string& filename() const { return names_.filename; }
+  const NodeNames& names() const { return names_; }
+  uint32_t open_flags() const { return open_flags_; }
+  bool writable() const { return (open_flags_ & INSTAR_OPEN_WRITE) != 0; }
+
+  const std::vector<Child>& children() const { return children_; }
+  /** The child of that name, or nullptr. */
+  Node* child(std::string_view name) const;
+  /** The backing file, through filters too; nullptr: none. */
+  Node* backing() const { return child("backing"); }
+  /** Child 0: the format's file, or what a filter stands on; nullptr for a protocol. */
+  Node* file() const;
+  /** For a driver that opens a child after its own open (a changed backing file). Returns the id.
+   */
+  uint32_t add_child(Child child);
+
+  /** Bytes. [any] */
+  Result<uint64_t> size() const;
+  /** The limits that users see: request_alignment 1. [any] */
+  const instar_node_limits& limits() const { return limits_; }
+  /** The driver's own. */
+  const instar_node_limits& driver_limits() const { return driver_limits_; }
+
+  /** I/O at any alignment, inside the size (writes to a growable protocol may go beyond). [any] */
+  Status read(const Call& call, uint64_t offset, IoVec to);
+  Status read(const Call& call, uint64_t offset, void* to, size_t len);
+  Status write(const Call& call, uint64_t offset, IoVec from, uint32_t flags = 0);
+  Status write(const Call& call, uint64_t offset, const void* from, size_t len, uint32_t flags = 0);
+  /** Native, or by writing zeroes unless flags say NO_FALLBACK. */
+  Status write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t flags = 0);
+  /** A wish: nothing where the driver cannot. */
+  Status discard(const Call& call, uint64_t offset, uint64_t length);
+  /** Flushes the node and its children. */
+  Status flush(const Call& call);
+  /**
+   * This node's own status (no backing files): up to `max` extents, checked against the contract;
+   * never none for length > 0. Beyond the end: ZERO. A driver without extents is all data, at the
+   * same offset of child 0 if it is a filter.
+   */
+  Result<size_t> extents(const Call& call, uint64_t offset, uint64_t length, instar_extent* out,
+                         size_t max);
+
+  /** The driver's optional interface, or nullptr; call its functions with *self. */
+  template <class Ops>
+  const Ops* interface(const char* id, void** self) const {
+    return static_cast<const Ops*>(find_interface(id, self));
+  }
+  /** As plugins see the node. Valid as long as the Node. */
+  const instar_node* abi() const { return &abi_; }
+  /** The Node behind a table that abi() made; nullptr for a foreign one. */
+  static Node* from_abi(const instar_node* node);
+
+  /** Closes the driver, then lets go of the children. */
+  Status close(const Call& call);
+
+ private:
+  struct Private;
+  Node();
+  const void* find_interface(const char* id, void** self) const;
+
+  NodeKind kind_{};
+  std::string driver_;
+  NodeNames names_;
+  uint32_t open_flags_ = 0;
+  std::vector<Child> children_;
+  instar_node_limits limits_{};
+  instar_node_limits driver_limits_{};
+  instar_node driver_node_{};
+  instar_node abi_{};
+  std::unique_ptr<Private> private_;
+};
+
+}  // namespace instar::block
