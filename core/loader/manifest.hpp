@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file manifest.hpp
+ * What is known about a plugin without loading it: NAME.json beside NAME.so, as sdk/MANIFEST.md
+ * describes it. Immutable once parsed.
+ */
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.hpp"
+#include "sdk/abi/plugin.h"
+#include "sdk/abi/types.h"
+
+namespace instar::loader {
+
+/** Largest manifest that is read, in bytes. */
+inline constexpr size_t kMaxManifestSize = 1 << 20;
+
+/** One option of an option table. */
+struct OptionSpec {
+  std::string name;
+  instar_option_type type = INSTAR_OPTION_STRING;
+  std::vector<std::string> values;           ///< not empty: the text is one of these ("enum")
+  std::optional<std::string> default_value;  ///< as text; none: absent when it is not given
+  std::string help;
+};
+
+/** A condition on the first bytes of a file. Bytes beyond what was read don't match. */
+struct ProbeMatch {
+  uint64_t offset = 0;  ///< bytes
+  std::string bytes;    ///< as they lie in the file
+  std::string mask;     ///< empty, or as long as `bytes`
+  std::optional<uint32_t> be32_min;
+};
+
+/** All matches hold: the file is of this format with that score (0 to 100). */
+struct ProbeRule {
+  int score = 0;
+  std::vector<ProbeMatch> matches;
+};
+
+/** One thing that a plugin provides. */
+struct Provide {
+  instar_kind kind{};
+  std::string name;
+  std::vector<std::string> aliases;
+  std::string summary;
+  std::vector<ProbeRule> probe;
+  bool probe_by_code = false;  ///< the plugin is loaded and asked
+  std::vector<std::string> extensions;
+  std::vector<std::string> schemes;
+  std::vector<OptionSpec> open_options;
+  std::vector<OptionSpec> create_options;
+  std::vector<OptionSpec> amend_options;
+  std::vector<std::string> interfaces;
+  instar_thread_model threads = INSTAR_THREADS_PER_NODE;
+  int rank = 0;
+  bool replaces = false;
+  std::vector<std::string> flags;  ///< "backing", "compress", "read-only", "device"
+
+  bool has_flag(std::string_view flag) const;
+};
+
+struct Manifest {
+  std::string path;     ///< of the manifest
+  std::string library;  ///< path of the library, beside the manifest
+  std::string name;
+  std::string version;
+  std::string vendor;
+  std::string license;
+  std::string package;
+  std::string architecture;  ///< as `uname -m` names it; empty: not said
+  std::string build_id;      ///< hex; empty: not said
+  uint32_t min_abi_major = INSTAR_ABI_MAJOR;
+  uint32_t min_abi_minor = 0;
+  std::vector<Provide> provides;
+};
+
+/** "format" for INSTAR_KIND_FORMAT and so on; kind_from_name gives nothing for other words. */
+const char* kind_name(uint32_t kind);
+std::optional<instar_kind> kind_from_name(std::string_view name);
+
+/** Parses the text of the manifest at `path`. Unknown keys are passed over. Errors name the path
+ * and what is wrong, in one line. */
+Result<Manifest> parse_manifest(std::string_view text, const std::string& path);
+
+/** The machine that this program is built for, as `uname -m` names it. */
+const char* host_architecture();
+
+/** The manifest asks for no more than this host has: its ABI version, its architecture. */
+Status check_host(const Manifest& manifest);
+
+}  // namespace instar::loader
