@@ -31,9 +31,10 @@ typedef struct instar_image_spec {
   const char* format;   /**< NULL: probe */
   const char* cache;    /**< a cache mode's name that was checked before, or NULL */
   const char* snapshot; /**< -l's text, or NULL */
+  const char* options;  /**< further options of the top node, key=value,…, or NULL */
 } instar_image_spec;
 
-INSTAR_PIN_SIZE(instar_image_spec, 48);
+INSTAR_PIN_SIZE(instar_image_spec, 56);
 
 enum instar_create_spec_flags {
   INSTAR_CREATE_QUIET = 1u << 0,
@@ -69,6 +70,16 @@ INSTAR_PIN_SIZE(instar_map_extent, 40);
 
 typedef int (*instar_map_fn)(void* opaque, const instar_map_extent* extents, size_t count);
 
+/** What a format can do, as its manifest and table say. */
+enum instar_format_ability {
+  INSTAR_FORMAT_CREATES = 1u << 0,
+  INSTAR_FORMAT_COMPRESSES = 1u << 1,
+  INSTAR_FORMAT_BACKING = 1u << 2
+};
+
+/** Receives parsed creation options; valid during the call only. */
+typedef void (*instar_options_fn)(void* opaque, const instar_options* options, uint32_t abilities);
+
 typedef struct instar_graph_ops {
   uint32_t struct_size;
   uint32_t reserved;
@@ -103,9 +114,20 @@ typedef struct instar_graph_ops {
                  instar_measure_result* result);
   /** The image's backing file as its own handle, owned by `image`; NULL: none. [any] */
   instar_image* (*backing)(instar_image* image);
+  /**
+   * Checks creation options before anything is touched: the format and the target's protocol exist
+   * and create, and every option in `options` (-o text or NULL) is theirs. `receive` gets those
+   * given, with values of their types, and the format's abilities (enum instar_format_ability).
+   * [main]
+   */
+  int (*check_create)(const instar_host* host, instar_call* call, const char* format,
+                      const char* filename, const char* options, void* opaque,
+                      instar_options_fn receive);
+  /** Removes a file that the caller had created; no error where the protocol can't. [main] */
+  int (*remove)(const instar_host* host, instar_call* call, const char* filename);
 } instar_graph_ops;
 
-INSTAR_PIN_SIZE(instar_graph_ops, 96);
+INSTAR_PIN_SIZE(instar_graph_ops, 112);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file compare.cc The command compare: do two images read the same? */
+#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::compare {
+
+using namespace instar::sdk;
+
+class Compare {
+ public:
+  static int run(CommandContext& context) {
+    std::optional<std::string> formats[2], cache;
+    bool strict = false, quiet = false, progress = false, force_share = false, image_opts = false;
+    std::vector<std::string> files;
+
+    CommandLine line("compare", "[OPTIONS] FILE1 FILE2",
+                     "Compares what two images read as, whatever their formats. A longer image "
+                     "whose rest is zero is\n"
+                     "the same, unless --strict.");
+    line.text('f', "a-format|left-format", "FMT", formats[0],
+              "format of FILE1; without it FILE1 is probed")
+        .text('F', "b-format|right-format", "FMT", formats[1], "format of FILE2")
+        .flag(0, "image-opts", image_opts, "the files are lists of key=value, not names")
+        .flag('s', "strict", strict, "sizes and block status must agree too")
+        .text('T', "cache", "MODE", cache,
+              "cache mode: none, writeback (default), writethrough, directsync, unsafe")
+        .flag('p', "progress", progress, "show progress")
+        .flag('q', "quiet", quiet, "print nothing but errors")
+        .flag('U', "force-share", force_share, "compare images that somebody has open for writing");
+    add_object_option(line, context);
+    line.operands(files).epilogue(
+        "Exit status: 0 identical, 1 different, 2 an image can't be opened, 3 block status can't "
+        "be told,\n"
+        "4 a read failed.\n");
+    if (const auto status = line.parse(context)) return *status;
+    if (files.size() != 2) return line.usage_error(context, "Expecting two image file names");
+    if (image_opts && (formats[0] || formats[1])) {
+      context.error("--image-opts and --format are mutually exclusive");
+      return 2;
+    }
+    if (cache && !is_cache_mode(*cache)) {
+      context.error(cat("Invalid source cache option: ", *cache));
+      return 2;
+    }
+    const uint32_t flags = force_share ? static_cast<uint32_t>(INSTAR_OPEN_FORCE_SHARE) : 0u;
+    Image images[2];
+    for (int i = 0; i < 2; ++i) {
+      auto opened = context.open(image_spec(files[i], formats[i], image_opts, flags, cache));
+      if (!opened) {
+        context.error(opened.error());
+        return 2;
+      }
+      images[i] = *std::move(opened);
+    }
+    return compare(context, images, strict, quiet, progress && !quiet);
+  }
+
+ private:
+  static int compare(CommandContext& context, const Image (&images)[2], bool strict, bool quiet,
+                     bool show) {
+    instar_compare_result result{};
+    result.struct_size = sizeof result;
+    OutgoingCall call(&context.call());
+    int failed = 0;
+    {
+      const Progress progress(context, show ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 2);
+      const auto reporter = progress.abi();
+      failed = context.engine().compare(context.host().abi(), call.abi(), images[0].abi(),
+                                        images[1].abi(), strict, &reporter, &result);
+    }
+    if (failed < 0) {
+      context.error(call.error(failed));
+      return failed == -ENODATA ? 3 : 4;
+    }
+    if (result.size_differs != 0 && result.verdict == INSTAR_COMPARE_EQUAL && !quiet)
+      context.print("Warning: Image size mismatch!\n");
+    if (!quiet) context.print(verdict_text(result));
+    return result.verdict == INSTAR_COMPARE_EQUAL ? 0 : 1;
+  }
+  static std::string verdict_text(const instar_compare_result& result) {
+    switch (result.verdict) {
+      case INSTAR_COMPARE_CONTENT:
+        return cat("Content mismatch at offset ", result.offset, "!\n");
+      case INSTAR_COMPARE_STATUS:
+        return cat("Strict mode: Offset ", result.offset, " block status mismatch!\n");
+      case INSTAR_COMPARE_SIZE:
+        return "Strict mode: Image size mismatch!\n";
+      default:
+        return "Images are identical.\n";
+    }
+  }
+};
+
+}  // namespace instar::compare
+
+INSTAR_PLUGIN("command-compare", "1.0.0", instar::sdk::command<instar::compare::Compare>("compare"))

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/commands/convert/arguments.hpp"
+
+#include <cstdlib>
+
+namespace instar::convert {
+
+/** What needs looking at after all options are known. */
+struct Arguments::Raw {
+  std::optional<std::string> target_format;
+  std::optional<uint64_t> min_sparse, rate;
+  std::vector<std::string> operands;
+  bool progress = false;
+};
+
+namespace {
+
+constexpr uint64_t kSectorSize = 512;
+constexpr uint64_t kMaxSparse = 16777216;
+
+CommandLine::Handler sparse_handler(CommandContext& context, std::optional<uint64_t>& target) {
+  return [&](const char* text) -> std::optional<int> {
+    const int64_t size = context.cli().parse_size(text);
+    if (size == INSTAR_SIZE_INVALID)
+      return context.error(cat("Invalid buffer size for sparse output specified: '", text, "'."));
+    if (size < 0 || size % kSectorSize != 0 || static_cast<uint64_t>(size) > kMaxSparse)
+      return context.error(
+          cat("Invalid buffer size for sparse output specified. Valid sizes are multiples of ",
+              kSectorSize, " up to ", kMaxSparse,
+              ". Select 0 to disable sparse detection (fully allocates output)."));
+    target = static_cast<uint64_t>(size);
+    return std::nullopt;
+  };
+}
+
+CommandLine::Handler workers_handler(CommandContext& context, uint32_t& target) {
+  return [&](const char* text) -> std::optional<int> {
+    char* end = nullptr;
+    errno = 0;
+    const long number = std::strtol(text, &end, 0);
+    if (errno != 0 || end == text || *end != '\0')
+      return context.error(cat("Invalid number of coroutines specified: '", text, "'."));
+    if (number < 1 || number > 16)
+      return context.error("Invalid number of coroutines specified. Must be between 1 and 16.");
+    target = static_cast<uint32_t>(number);
+    return std::nullopt;
+  };
+}
+
+bool has_word(const std::string& options, std::string_view wanted) {
+  for (size_t start = 0; start <= options.size();) {
+    const size_t end = std::min(options.find(',', start), options.size());
+    if (std::string_view(options).substr(start, end - start) == wanted) return true;
+    start = end + 1;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<int> Arguments::parse(CommandContext& context) {
+  Raw raw;
+  std::optional<std::string> level;
+  CommandLine line(
+      "convert", "[OPTIONS] SOURCE... TARGET",
+      "Copies SOURCE (several are joined) into a new image TARGET, or with -n into an\n"
+      "existing one. Holes and zeroes take no space in the target.");
+  line.text('f', "source-format|format", "FMT", format,
+            "format of the sources; without it they are probed")
+      .flag(0, "source-image-opts|image-opts", image_opts,
+            "the sources are lists of key=value, not names")
+      .text('T', "source-cache", "MODE", source_cache,
+            "cache mode of the sources (default writeback)")
+      .text('l', "snapshot", "SNAPSHOT", snapshot,
+            "copy this internal snapshot: id, name, or snapshot.name=…")
+      .flag('U', "force-share", force_share, "read sources that somebody has open for writing")
+      .text('O', "target-format|output-format", "FMT", raw.target_format,
+            "format of TARGET (default raw)")
+      .flag(0, "target-image-opts", target_image_opts, "TARGET is a list of key=value; needs -n")
+      .action('o', "target-format-options|options", "OPTS", accumulate(options),
+              "creation options of TARGET; 'help' lists them")
+      .text('t', "target-cache|output-cache", "MODE", target_cache,
+            "cache mode of TARGET (default unsafe)")
+      .text('B', "backing", "FILE", backing,
+            "backing file of TARGET: only what differs from it is stored")
+      .text('F', "backing-format", "FMT", backing_format, "format of the backing file")
+      .flag('c', "compress", compress, "compress TARGET (formats that can)")
+      .flag('n', "no-create", skip_create, "TARGET exists; do not create it")
+      .flag(0, "target-is-zero", target_is_zero, "TARGET reads as zeroes already; needs -n")
+      .action('S', "sparse-size", "SIZE", sparse_handler(context, raw.min_sparse),
+              "least run of zeroes that becomes a hole (default 4k; 0: none)")
+      .action('m', "parallel", "N", workers_handler(context, workers),
+              "work on N pieces at once (1 to 16)")
+      .flag('W', "oob-writes", unordered, "write TARGET out of order, which can be faster")
+      .flag('C', "copy-range-offloading", offload, "let the storage copy where it can")
+      .action('r', "rate-limit|rate", "BYTES", size_handler(context, "rate limit", raw.rate),
+              "at most so many bytes a second")
+      .flag(0, "salvage", salvage, "read errors become zeroes, with a warning each")
+      .flag(0, "bitmaps", bitmaps, "copy persistent dirty bitmaps too")
+      .flag(0, "skip-broken-bitmaps", skip_broken_bitmaps,
+            "leave inconsistent bitmaps out; needs --bitmaps")
+      .flag('p', "progress", raw.progress, "show progress")
+      .flag('q', "quiet", quiet, "print nothing but errors");
+  line.text('b', "", "FILE", backing, "");
+  if (!context.strict())
+    line.text(0, "compression-level", "N", level, "how hard -c works; 0: the format's default");
+  add_object_option(line, context);
+  line.operands(raw.operands).epilogue("Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
+  if (const auto status = line.parse(context)) return *status;
+  if (level) open_options = "compression-level=" + *level;
+  return check(context, raw);
+}
+
+std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
+  target_format = raw.target_format.value_or("raw");
+  min_sparse = raw.min_sparse.value_or(min_sparse);
+  rate = raw.rate.value_or(0);
+  if (raw.progress && !quiet) progress_style = INSTAR_PROGRESS_QEMU;
+
+  if (options && (has_word(*options, "help") || has_word(*options, "?"))) {
+    const char* target_name = raw.operands.size() > 1 ? raw.operands.back().c_str() : nullptr;
+    OutgoingCall call(&context.call());
+    const int result = context.graph().print_options(context.host().abi(), call.abi(),
+                                                     target_format.c_str(), target_name, 0);
+    return result < 0 ? context.error(call.error(result)) : 0;
+  }
+  if (image_opts && format)
+    return context.error("--image-opts and --format are mutually exclusive");
+  if (target_image_opts && !skip_create)
+    return context.error("--target-image-opts requires use of -n flag");
+  if (target_is_zero && !skip_create)
+    return context.error("--target-is-zero requires use of -n flag");
+  if (skip_create && options) return context.error("-o has no effect when skipping image creation");
+  if (target_image_opts && raw.target_format)
+    return context.error("--image-opts and --format are mutually exclusive");
+  if (offload && compress) return context.error("Cannot enable copy offloading when -c is used");
+  if (offload && raw.min_sparse)
+    return context.error("Cannot enable copy offloading when -S is used");
+  if (skip_broken_bitmaps && !bitmaps)
+    return context.error("Use of --skip-broken-bitmaps requires --bitmaps");
+  if (source_cache && !is_cache_mode(*source_cache))
+    return context.error(cat("Invalid source cache option: ", *source_cache));
+  if (target_cache && !is_cache_mode(*target_cache))
+    return context.error(cat("Invalid cache option: ", *target_cache));
+  if (!target_cache) target_cache = "unsafe";
+  if (raw.operands.size() < 2) return context.error("Must specify image file name");
+  sources.assign(raw.operands.begin(), raw.operands.end() - 1);
+  target = raw.operands.back();
+  if (offload) min_sparse = 0;
+  return std::nullopt;
+}
+
+}  // namespace instar::convert

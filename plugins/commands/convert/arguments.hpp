@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file arguments.hpp The command line of convert. */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sdk/cpp/image_arguments.hpp"
+
+namespace instar::convert {
+
+using namespace instar::sdk;
+
+struct Arguments {
+  std::vector<std::string> sources;
+  std::string target;
+  std::optional<std::string> format, snapshot, source_cache;
+  std::string target_format;
+  std::optional<std::string> target_cache, options, backing, backing_format, open_options;
+  bool image_opts = false, target_image_opts = false, force_share = false;
+  bool skip_create = false, target_is_zero = false, compress = false, unordered = false;
+  bool offload = false, salvage = false, quiet = false;
+  bool bitmaps = false, skip_broken_bitmaps = false;
+  instar_progress_style progress_style = INSTAR_PROGRESS_NONE;
+  uint64_t min_sparse = 4096;  ///< bytes
+  uint64_t rate = 0;           ///< bytes a second
+  uint32_t workers = 0;
+
+  /** A value: the exit status to end with. */
+  std::optional<int> parse(CommandContext& context);
+
+ private:
+  struct Raw;
+  std::optional<int> check(CommandContext& context, const Raw& raw);
+};
+
+}  // namespace instar::convert

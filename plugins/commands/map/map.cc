@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file map.cc The command map: which file of the chain holds what of an image, and where. */
+#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::map {
+
+using namespace instar::sdk;
+
+class Map {
+ public:
+  static int run(CommandContext& context) {
+    std::optional<std::string> format;
+    std::optional<uint64_t> start, length;
+    bool image_opts = false, force_share = false;
+    auto style = INSTAR_OUTPUT_HUMAN;
+    std::vector<std::string> files;
+
+    CommandLine line(
+        "map", "[OPTIONS] FILE",
+        "Lists the runs of an image: where they lie and in which file of the backing chain.\n"
+        "The human table has data only; JSON covers the whole range.");
+    line.text('f', "format", "FMT", format, "format of FILE; without it FILE is probed")
+        .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name")
+        .action('s', "start-offset", "OFFSET", size_handler(context, "start offset", start),
+                "begin at this byte, suffixes allowed")
+        .action('l', "max-length", "LENGTH", size_handler(context, "max length", length),
+                "end after this many bytes")
+        .flag('U', "force-share", force_share, "map an image that somebody has open for writing");
+    add_output_option(line, context, style);
+    add_object_option(line, context);
+    line.operands(files);
+    if (const auto status = line.parse(context)) return *status;
+    if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
+    if (image_opts && format)
+      return context.error("--image-opts and --format are mutually exclusive");
+
+    const auto spec = image_spec(files[0], format, image_opts,
+                                 force_share ? static_cast<uint32_t>(INSTAR_OPEN_FORCE_SHARE) : 0u);
+    auto image = context.open(spec);
+    if (!image) return context.error(image.error());
+    return print(context, *image, start.value_or(0), length, style);
+  }
+
+ private:
+  /** Hands runs to the printer; keeps the error that ended the walk. */
+  struct Printer {
+    CommandContext& context;
+    OutgoingCall call;
+
+    static int rows(void* opaque, const instar_map_extent* extents, size_t count) noexcept {
+      auto& self = *static_cast<Printer*>(opaque);
+      return self.context.output().map_rows(self.context.host().abi(), self.call.abi(), extents,
+                                            count);
+    }
+  };
+
+  static int print(CommandContext& context, const Image& image, uint64_t start,
+                   std::optional<uint64_t> length, instar_output_style style) {
+    const auto size = image.node().size();
+    if (!size) return context.error(size.error());
+    const uint64_t rest = *size > start ? *size - start : 0;
+    const uint64_t wanted = std::min(rest, length.value_or(rest));
+
+    const auto& output = context.output();
+    output.map_begin(context.host().abi(), style);
+    Printer printer{context, OutgoingCall(&context.call())};
+    OutgoingCall walk(&context.call());
+    int result = 0;
+    if (wanted > 0) {
+      result =
+          context.graph().map(image.abi(), walk.abi(), start, wanted, &printer, &Printer::rows);
+    } else {
+      const instar_map_extent nothing{start, 0, 0, 0, 0, nullptr};
+      result = Printer::rows(&printer, &nothing, 1);
+    }
+    if (result < 0) {
+      const auto refused = printer.call.error(result);
+      const auto failed = walk.error(result);
+      return context.error(refused.message != errno_text(result) ? refused : failed);
+    }
+    output.map_end(context.host().abi());
+    return 0;
+  }
+};
+
+}  // namespace instar::map
+
+INSTAR_PLUGIN("command-map", "1.0.0", instar::sdk::command<instar::map::Map>("map"))
