@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,7 @@ struct OpenSpec {
   uint32_t flags = 0;       ///< enum instar_open_flags
   CacheMode cache;
   std::string snapshot;  ///< -l's text: ID_OR_NAME, or snapshot.id=…,snapshot.name=…
+  std::string options;   ///< further options of the top node, key=value,… text
 };
 
 /** What to create. */
@@ -67,6 +69,16 @@ class Graph {
   /** Creates an image; the "Formatting" line goes to Messages::print. What a failed create made is
    * removed as QEMU does. */
   Status create(const CreateSpec& spec);
+  /**
+   * Checks creation options before anything is touched, in QEMU's words and without a file name
+   * before them: format and target protocol exist and create, every option is theirs. `receive`
+   * gets those that were given, and the format's abilities (enum instar_format_ability).
+   */
+  Status check_create(
+      const std::string& format, const std::string& filename, const std::string& options,
+      const std::function<void(const instar_options& given, uint32_t abilities)>& receive);
+  /** Removes a file that was created; nothing where the protocol can't remove. */
+  Status remove(const Call& call, const std::string& filename);
   /** The list that -o help prints. */
   Result<std::string> option_help(const std::string& format, const std::string& filename,
                                   bool amend);
