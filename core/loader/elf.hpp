@@ -17,8 +17,12 @@ struct ElfInfo {
   std::vector<std::string> needed;   ///< libraries that it links to
 };
 
-/** Only the header: the machine that the file is for. */
-Result<std::string> elf_architecture(const std::string& path);
+/**
+ * What must hold before the system's loader may touch a file: it is an ELF library for this
+ * machine, and all of its segments lie inside it (loading a truncated one would end in SIGBUS).
+ * Reads the headers only. The error is one line with the path.
+ */
+Status check_loadable(const std::string& path);
 
 /** All of it. The error is one line with the path. */
 Result<ElfInfo> read_elf(const std::string& path);

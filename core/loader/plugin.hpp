@@ -34,11 +34,11 @@ Ops clamp_table(const void* table) {
 
 /** The tables of one provided thing. */
 struct Table {
-  const void* own = nullptr;      ///< the plugin's
-  const void* clamped = nullptr;  ///< the host's copy; what everyone calls
+  const void* own = nullptr;            ///< the plugin's
+  std::shared_ptr<const void> clamped;  ///< the host's copy; what everyone calls
 };
 
-/** Thread-safe; lives as long as the process once it is loaded. */
+/** Thread-safe. Its library is never unloaded; the tables live as long as the object. */
 class Plugin {
  public:
   Plugin(Manifest manifest, Tier tier);

@@ -23,4 +23,11 @@ bool has_raised_privileges();
  */
 Status check_trust(const std::string& path);
 
+/** What check_trust says to root, whoever asks. */
+Status check_trust_of_root(const std::string& path);
+
+/** check_trust for a file in a folder that has been checked: cheaper, the way to it is not walked
+ * again. */
+Status check_trust_within(const std::string& path);
+
 }  // namespace instar::loader

@@ -28,7 +28,8 @@
 
 namespace instar::registry {
 
-class Registry;
+struct Entry;
+struct Index;
 
 /** The kind that a table belongs to. */
 template <class Ops>
@@ -79,10 +80,10 @@ class Provider {
   const Provider* next() const { return next_; }
 
  private:
-  friend class Registry;
-  struct Entry;
-  const Entry* entry_ = nullptr;  ///< the plugin
-  size_t index_ = 0;              ///< in its manifest's provides
+  friend struct Index;
+  Entry* entry_ = nullptr;  ///< the plugin
+  size_t index_ = 0;        ///< in its manifest's provides
+  int rank_ = 0;
   const Provider* next_ = nullptr;
   const Provider* shadowed_by_ = nullptr;
 };
@@ -155,9 +156,7 @@ class Registry {
   Result<std::string> verify_json(const std::string& file);
 
  private:
-  friend class Provider;
-  struct Private;
-  std::unique_ptr<Private> private_;
+  std::unique_ptr<Index> index_;
 };
 
 }  // namespace instar::registry

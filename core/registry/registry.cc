@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/registry/registry.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/log.hpp"
+#include "core/loader/guard.hpp"
+#include "core/registry/index.hpp"
+#include "sdk/cpp/bytes.hpp"
+
+namespace instar::registry {
+namespace {
+
+bool holds(const loader::ProbeMatch& match, std::span<const uint8_t> head) {
+  const size_t length = match.be32_min ? sizeof(uint32_t) : match.bytes.size();
+  if (match.offset > head.size() || length > head.size() - match.offset) return false;
+  const uint8_t* at = head.data() + match.offset;
+  if (match.be32_min) return sdk::load_be<uint32_t>(at) >= *match.be32_min;
+  for (size_t i = 0; i < length; ++i) {
+    const auto mask = match.mask.empty() ? uint8_t{0xff} : static_cast<uint8_t>(match.mask[i]);
+    if (((at[i] ^ static_cast<uint8_t>(match.bytes[i])) & mask) != 0) return false;
+  }
+  return true;
+}
+
+int manifest_score(const loader::Provide& info, std::span<const uint8_t> head) {
+  int best = 0;
+  for (const auto& rule : info.probe) {
+    const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
+                                 [&](const auto& match) { return holds(match, head); });
+    if (all) best = std::max(best, rule.score);
+  }
+  return best;
+}
+
+int code_score(const Provider& provider, std::span<const uint8_t> head,
+               const std::string& filename) {
+  const auto loaded = provider.load<instar_format_ops>();
+  if (!loaded || loaded->ops->probe == nullptr) return 0;
+  sdk::OutgoingCall call;
+  const int score =
+      loader::call_plugin(sdk::Call(call.abi()), provider.manifest().name, [&]() -> int {
+        return loaded->ops->probe(loaded->host, head.data(), head.size(), filename.c_str());
+      });
+  if (score < 0) base::log_info(call.error(score).message);
+  return std::clamp(score, 0, 100);
+}
+
+}  // namespace
+
+const loader::Manifest& Provider::manifest() const {
+  return entry_->plugin->manifest();
+}
+
+const loader::Provide& Provider::info() const {
+  return manifest().provides[index_];
+}
+
+const instar_host* Provider::host() const {
+  return &entry_->host.abi;
+}
+
+Result<const void*> Provider::load_table(uint32_t kind) const {
+  if (kind != info().kind)
+    return fail(EINVAL, "'", name(), "' is a ", loader::kind_name(info().kind), ", not a ",
+                loader::kind_name(kind));
+  INSTAR_CHECK(entry_->plugin->load(host()));
+  return entry_->plugin->table(index_).clamped.get();
+}
+
+Registry::Registry(Settings settings)
+    : index_(std::make_unique<Index>(this, std::move(settings))) {}
+
+Registry::~Registry() = default;
+
+const Provider* Registry::find(uint32_t kind, std::string_view name) {
+  return index_->find(kind, name);
+}
+
+const Provider* Registry::find_driver(std::string_view name) {
+  for (const uint32_t kind : {INSTAR_KIND_FORMAT, INSTAR_KIND_PROTOCOL, INSTAR_KIND_FILTER})
+    if (const auto* provider = find(kind, name)) return provider;
+  return nullptr;
+}
+
+const Provider* Registry::protocol_for_scheme(std::string_view scheme) {
+  index_->ensure();
+  const auto found = index_->schemes.find(scheme);
+  if (found == index_->schemes.end()) return nullptr;
+  return find_protocol(found->second->name());
+}
+
+Probed Registry::probe(std::span<const uint8_t> head, const std::string& filename) {
+  index_->ensure();
+  Probed best;
+  for (const auto* format : index_->formats) {
+    int score = manifest_score(format->info(), head);
+    if (format->info().probe_by_code) score = std::max(score, code_score(*format, head, filename));
+    if (score > best.score) best = {format, score};
+  }
+  if (best.provider != nullptr) (void)find_format(best.provider->name());
+  return best;
+}
+
+std::vector<const Provider*> Registry::all(uint32_t kind) {
+  index_->ensure();
+  std::vector<const Provider*> out;
+  for (const auto& [key, slot] : index_->slots)
+    if (key.first == kind && !slot.chain.empty()) out.push_back(slot.chain.front());
+  return out;
+}
+
+std::vector<std::string> Registry::driver_names() {
+  std::set<std::string> names;
+  for (const uint32_t kind : {INSTAR_KIND_FORMAT, INSTAR_KIND_PROTOCOL, INSTAR_KIND_FILTER})
+    for (const auto* provider : all(kind))
+      names.insert(provider->name());
+  return {names.begin(), names.end()};
+}
+
+void Registry::register_service(const char* id, const void* table) {
+  const std::unique_lock lock(index_->services_mutex);
+  index_->services[id] = table;
+}
+
+const void* Registry::service(std::string_view id) const {
+  if (id.starts_with("instar.draft.") && !index_->settings.allow_draft) return nullptr;
+  const std::shared_lock lock(index_->services_mutex);
+  const auto found = index_->services.find(id);
+  return found != index_->services.end() ? found->second : nullptr;
+}
+
+const instar_host* Registry::core_host() const {
+  return &index_->core_host.abi;
+}
+
+}  // namespace instar::registry

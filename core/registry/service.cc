@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plugin gets from the registry: its host table, and the service "instar.registry/1".
+#include "core/base/log.hpp"
+#include "core/registry/index.hpp"
+#include "sdk/abi/registry.h"
+#include "sdk/cpp/call.hpp"
+
+namespace instar::registry {
+namespace {
+
+const HostTable& table_of(const instar_host* host) {
+  return *static_cast<const HostTable*>(host->opaque);
+}
+
+const void* get_interface(const instar_host* host, const char* id) noexcept {
+  return table_of(host).registry->service(id);
+}
+
+void write_log(const instar_host* host, int level, const char* message, size_t len) noexcept {
+  constexpr base::LogLevel kLevels[] = {base::LogLevel::kTrace, base::LogLevel::kDebug,
+                                        base::LogLevel::kInfo, base::LogLevel::kWarn};
+  if (level < INSTAR_LOG_TRACE || level > INSTAR_LOG_WARNING) level = INSTAR_LOG_WARNING;
+  if (!base::log_enabled(kLevels[level])) return;
+  const Entry* entry = table_of(host).entry;
+  const std::string_view who = entry != nullptr ? entry->plugin->manifest().name : "host";
+  sdk::guard(nullptr, [&](const sdk::Call&) -> Status {
+    base::log(kLevels[level], who, ": ", std::string_view(message, len));
+    return {};
+  });
+}
+
+/** The table behind the caller's own one. */
+Result<const void*> find_next(const HostTable& caller, uint32_t kind, std::string_view name,
+                              const void* own) {
+  if (caller.entry == nullptr) return nullptr;
+  for (const auto* provider : caller.entry->providers) {
+    if (provider->kind() != kind) continue;
+    const auto& table = caller.entry->plugin->table(Index::place(*provider));
+    if (provider->name() != name && table.own != own && table.clamped.get() != own) continue;
+    return provider->next() != nullptr ? provider->next()->load_table(kind) : nullptr;
+  }
+  return nullptr;
+}
+
+const void* next(const instar_host* host, instar_call* call, uint32_t kind, const char* name,
+                 const void* own) noexcept {
+  const void* table = nullptr;
+  sdk::guard(call, [&](const sdk::Call&) -> Status {
+    INSTAR_TRY(table, find_next(table_of(host), kind, name, own));
+    return {};
+  });
+  return table;
+}
+
+const void* find(const instar_host* host, instar_call* call, uint32_t kind,
+                 const char* name) noexcept {
+  const void* table = nullptr;
+  sdk::guard(call, [&](const sdk::Call&) -> Status {
+    auto& registry = *table_of(host).registry;
+    const auto* provider = registry.find(kind, name);
+    if (provider == nullptr)
+      return Error{ENOENT, cat("Unknown ", loader::kind_name(kind), " '", name, "'"),
+                   registry.package_hint(kind, name)};
+    INSTAR_TRY(table, provider->load_table(kind));
+    return {};
+  });
+  return table;
+}
+
+int put(const instar_sink* sink, const std::string& text) {
+  return sink->write(sink->opaque, text.data(), text.size());
+}
+
+int list(const instar_host* host, instar_call* call, const instar_sink* json) noexcept {
+  return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
+    return put(json, table_of(host).registry->list_json());
+  }));
+}
+
+int show(const instar_host* host, instar_call* call, const char* name,
+         const instar_sink* json) noexcept {
+  return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
+    INSTAR_TRY(const std::string text, table_of(host).registry->show_json(name));
+    return put(json, text);
+  }));
+}
+
+int verify(const instar_host* host, instar_call* call, const char* file,
+           const instar_sink* json) noexcept {
+  return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
+    INSTAR_TRY(const std::string text,
+               table_of(host).registry->verify_json(file != nullptr ? file : ""));
+    return put(json, text);
+  }));
+}
+
+constexpr instar_registry_ops kRegistryOps = {
+    sizeof(instar_registry_ops), 0, &find, &list, &show, &verify};
+
+}  // namespace
+
+void fill_host_table(HostTable& table, Registry* registry, Entry* entry) {
+  table.abi = {sizeof(instar_host), INSTAR_ABI_MINOR, &table, &get_interface, &write_log, &next};
+  table.registry = registry;
+  table.entry = entry;
+}
+
+const void* registry_service() {
+  return &kRegistryOps;
+}
+
+}  // namespace instar::registry
