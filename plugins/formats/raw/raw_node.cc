@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/formats/raw/raw_node.hpp"
+
+#include <algorithm>
+
+#include "sdk/cpp/json_reader.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::raw {
+
+using sdk::Call;
+using sdk::fail;
+using sdk::IoVec;
+using sdk::NodeRef;
+using sdk::Options;
+using sdk::Result;
+using sdk::Status;
+
+namespace {
+
+constexpr uint64_t kSector = 512;
+
+Status check_window(uint64_t offset, std::optional<uint64_t> size, uint64_t file_size) {
+  if (offset > file_size)
+    return fail(EINVAL, "Offset (", offset,
+                ") cannot be greater than size of the containing file (", file_size, ")");
+  if (!size) return {};
+  if (*size > file_size - offset)
+    return fail(EINVAL, "The sum of offset (", offset, ") and size (", *size,
+                ") has to be smaller or equal to the  actual size of the containing file (",
+                file_size, ")");
+  if (*size % kSector != 0) return fail(EINVAL, "Specified size is not multiple of 512");
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RawNode>> RawNode::open(sdk::OpenContext& context) {
+  const Options options = context.options();
+  const uint64_t offset = options.number("offset");
+  std::optional<uint64_t> size;
+  if (options.has("size")) size = options.number("size");
+  // Without a window it is the file itself, as a filter is.
+  const bool whole = offset == 0 && !size;
+  INSTAR_TRY(const NodeRef file, context.file(whole ? INSTAR_CHILD_FILTERED : INSTAR_CHILD_DATA));
+  INSTAR_TRY(const uint64_t file_size, file.size());
+  INSTAR_CHECK(check_window(offset, size, file_size));
+  return std::unique_ptr<RawNode>(new RawNode(file, offset, size));
+}
+
+Status RawNode::create(sdk::CreateContext& context) {
+  // The file's own options (preallocation and the like) are between the host and the protocol.
+  INSTAR_CHECK(context.create_file(nullptr, context.options().number("size")));
+  return {};
+}
+
+Result<instar_measure_result> RawNode::measure(sdk::Host, const Options& options, NodeRef source) {
+  uint64_t size = options.number("size");
+  if (source) {
+    INSTAR_TRY(size, source.size());
+  }
+  if (size > INT64_MAX) return fail(EINVAL, "Image size is too large");
+  instar_measure_result result{};
+  result.struct_size = sizeof result;
+  result.required = result.fully_allocated = sdk::round_up(size, kSector);
+  return result;
+}
+
+Result<uint64_t> RawNode::size() const {
+  if (fixed_size_) return *fixed_size_;
+  INSTAR_TRY(const uint64_t file_size, file_.size());
+  return file_size > offset_ ? file_size - offset_ : 0;
+}
+
+void RawNode::limits(instar_node_limits& limits) const {
+  const auto file = file_.limits();
+  if (!file) return;
+  constexpr uint32_t kInherited =
+      INSTAR_NODE_READ_ONLY | INSTAR_NODE_ZERO_INIT | INSTAR_NODE_SPARSE_ZERO;
+  limits.flags = file->flags & kInherited;
+  limits.optimal_transfer = file->optimal_transfer;
+  limits.cluster_size = file->cluster_size;
+  limits.can_write = file->can_write;
+  limits.can_write_zeroes = file->can_write_zeroes;
+  limits.can_discard = file->can_discard;
+  limits.can_flush = file->can_flush;
+  limits.can_extents = file->can_extents;
+}
+
+/** A request that begins in a window of fixed size stays there: what follows is somebody else's. */
+bool RawNode::inside(uint64_t offset, uint64_t length) const {
+  if (fixed_size_) return offset <= *fixed_size_ && length <= *fixed_size_ - offset;
+  return offset <= INT64_MAX - offset_ && length <= INT64_MAX - offset_ - offset;
+}
+
+Status RawNode::read(const Call& call, uint64_t offset, IoVec to) const {
+  if (!inside(offset, to.length())) return fail(EINVAL, sdk::errno_text(EINVAL));
+  return file_.read(call, offset_ + offset, to);
+}
+
+Status RawNode::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) const {
+  if (!inside(offset, from.length())) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  return file_.write(call, offset_ + offset, from, flags);
+}
+
+Status RawNode::write_zeroes(const Call& call, uint64_t offset, uint64_t length,
+                             uint32_t flags) const {
+  if (!inside(offset, length)) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  return file_.write_zeroes(call, offset_ + offset, length, flags);
+}
+
+Status RawNode::discard(const Call& call, uint64_t offset, uint64_t length) const {
+  if (!inside(offset, length)) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  return file_.discard(call, offset_ + offset, length);
+}
+
+Status RawNode::flush(const Call& call) const {
+  return file_.flush(call);
+}
+
+Result<size_t> RawNode::extents(const Call& call, uint64_t offset, uint64_t length,
+                                instar_extent* out, size_t max) const {
+  if (!inside(offset, length)) return fail(EINVAL, sdk::errno_text(EINVAL));
+  INSTAR_TRY(const size_t count, file_.extents(call, offset_ + offset, length, out, max));
+  uint64_t position = offset_ + offset;
+  for (size_t i = 0; i < count; ++i) {
+    out[i].child = file_.id();
+    out[i].child_offset = position;
+    out[i].flags &= ~static_cast<uint32_t>(INSTAR_EXTENT_RECURSE);
+    out[i].flags |= INSTAR_EXTENT_OFFSET;
+    position += out[i].length;
+  }
+  return count;
+}
+
+Status RawNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
+                       const instar_progress* progress) const {
+  if (fixed_size_) return fail(ENOTSUP, "Cannot resize fixed-size raw disks");
+  if (size > INT64_MAX - offset_) return fail(EINVAL, "Disk size too large for the chosen offset");
+  void* self = nullptr;
+  const auto* ops = file_.interface<instar_resize_ops>(INSTAR_RESIZE_ID, &self);
+  if (ops == nullptr) return fail(ENOTSUP, "Image format driver does not support resize");
+  sdk::OutgoingCall outgoing(&call);
+  return outgoing.status(
+      ops->resize(self, outgoing.abi(), offset_ + size, preallocation, flags, progress));
+}
+
+/** What the file below says of itself, but for what is specific to its format. */
+void RawNode::info(sdk::JsonWriter& json) const {
+  sdk::StringSink sink;
+  void* self = nullptr;
+  if (const auto* ops = file_.interface<instar_info_ops>(INSTAR_INFO_ID, &self)) {
+    sdk::OutgoingCall call;
+    ops->describe(self, call.abi(), sink.abi());
+  }
+  const sdk::JsonObject below(sink.text);
+  json.begin_object();
+  for (const char* key : {"cluster-size", "dirty-flag"})
+    if (const auto value = below.find(key)) json.key(key).raw(*value);
+  json.end_object();
+}
+
+bool RawNode::offers(std::string_view id) const {
+  void* self = nullptr;
+  if (id == INSTAR_RAWFD_ID) return file_.interface<void>(INSTAR_RAWFD_ID, &self) != nullptr;
+  return true;
+}
+
+Status RawNode::rawfd(instar_rawfd& out) const {
+  void* self = nullptr;
+  const auto* ops = file_.interface<instar_rawfd_ops>(INSTAR_RAWFD_ID, &self);
+  if (ops == nullptr) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  sdk::OutgoingCall call;
+  INSTAR_CHECK(call.status(ops->get(self, call.abi(), &out)));
+  out.base += offset_;
+  return {};
+}
+
+Result<size_t> RawNode::prepare_write(const Call&, uint64_t offset, uint64_t length,
+                                      instar_placement* out, size_t max) const {
+  if (max == 0 || !inside(offset, length)) return size_t{0};
+  out[0] = {offset, length, offset_ + offset, 0, file_.id(), 0};
+  return size_t{1};
+}
+
+Status RawNode::commit_write(const Call&, const instar_placement*, size_t) const {
+  return {};
+}
+
+void RawNode::abort_write(const instar_placement*, size_t) const {}
+
+}  // namespace instar::raw
+
+INSTAR_PLUGIN("raw", "1.0.0", instar::sdk::format<instar::raw::RawNode>("raw"))
