@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file objects.hpp
+ * What --object defines: secrets, TLS credentials, throttle groups. Definitions are checked when
+ * they are made; a secret's bytes are read then and never printed.
+ */
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.hpp"
+
+namespace instar::objects {
+
+/** Bytes that are wiped before their memory is given back. */
+class SecretBytes {
+ public:
+  SecretBytes() = default;
+  explicit SecretBytes(std::string bytes) : bytes_(std::move(bytes)) {}
+  SecretBytes(SecretBytes&& other) noexcept = default;
+  SecretBytes& operator=(SecretBytes&& other) noexcept;
+  SecretBytes(const SecretBytes&) = delete;
+  SecretBytes& operator=(const SecretBytes&) = delete;
+  ~SecretBytes() { wipe(); }
+
+  std::string_view view() const { return bytes_; }
+
+ private:
+  void wipe() noexcept;
+  std::string bytes_;
+};
+
+/** One object. Immutable. */
+struct Object {
+  std::string type;  ///< "secret", "tls-creds-x509", "throttle-group", …
+  std::string id;
+  std::map<std::string, std::string> properties;  ///< as given, without a secret's data
+  SecretBytes secret;                             ///< type secret only
+};
+
+/** One per process; thread-safe. */
+class Objects {
+ public:
+  static Objects& instance();
+
+  /**
+   * Adds TYPE,id=ID,k=v… Gives the text to print when it asks for help ("help", "TYPE,help"), else
+   * an empty one. Errors in QEMU's wording.
+   */
+  Result<std::string> add(std::string_view definition);
+
+  /** The object of that id and (unless it is empty) type, or an error in QEMU's wording. Valid as
+   * long as the process. */
+  Result<const Object*> find(std::string_view type, std::string_view id) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, Object, std::less<>> objects_;
+};
+
+}  // namespace instar::objects
