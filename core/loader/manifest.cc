@@ -235,6 +235,9 @@ class Reader {
     option_type(text(object, "type"), spec);
     if (const auto* value = object.if_contains("default"))
       spec.default_value = default_text(*value);
+    if (const auto* value = object.if_contains("identity"))
+      spec.identity = value->is_bool() && value->get_bool();
+    if (object.contains("checked_as")) spec.checked_as = text(object, "checked_as");
     table.push_back(std::move(spec));
   }
   void option_type(std::string_view type, OptionSpec& spec) {

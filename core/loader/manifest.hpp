@@ -28,6 +28,8 @@ struct OptionSpec {
   std::vector<std::string> values;           ///< not empty: the text is one of these ("enum")
   std::optional<std::string> default_value;  ///< as text; none: absent when it is not given
   std::string help;
+  bool identity = false;  ///< an open option that decides what the image holds: names show it
+  std::optional<std::string> checked_as;  ///< what the message about a wrong value calls it
 };
 
 /** A condition on the first bytes of a file. Bytes beyond what was read don't match. */

@@ -13,8 +13,11 @@ namespace {
 
 /** Whoever owns the program could change it as well as a plugin. */
 uid_t program_owner() {
-  struct stat info {};
-  return stat("/proc/self/exe", &info) == 0 ? info.st_uid : 0;
+  static const uid_t owner = [] {
+    struct stat info {};
+    return stat("/proc/self/exe", &info) == 0 ? info.st_uid : 0;
+  }();
+  return owner;
 }
 
 Error refused(const std::string& path, const std::string& offender, std::string_view what) {
@@ -23,21 +26,22 @@ Error refused(const std::string& path, const std::string& offender, std::string_
 }
 
 /** One file or folder of the way to `path`. */
-Status check_step(const std::string& path, const std::filesystem::path& step, uid_t owner) {
-  struct stat info {};
-  if (stat(step.c_str(), &info) != 0)
-    return fail(errno, "plugin '", path, "': ", step.string(), ": ", errno_text(errno));
+Status check_step(const std::string& path, const std::string& step, const struct stat& info,
+                  uid_t owner) {
   if (info.st_uid != 0 && info.st_uid != owner)
-    return refused(path, step.string(), cat("belongs to user ", info.st_uid));
+    return refused(path, step, cat("belongs to user ", info.st_uid));
   const bool sticky = S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0;
   const bool group_writes = (info.st_mode & S_IWGRP) != 0 && info.st_gid != 0;
   if (sticky || (!group_writes && (info.st_mode & S_IWOTH) == 0)) return {};
-  return refused(path, step.string(), "is writable by other users");
+  return refused(path, step, "is writable by other users");
 }
 
 Status check_way(const std::string& path, const std::filesystem::path& way, uid_t owner) {
   for (auto step = way;; step = step.parent_path()) {
-    INSTAR_CHECK(check_step(path, step, owner));
+    struct stat info {};
+    if (stat(step.c_str(), &info) != 0)
+      return fail(errno, "plugin '", path, "': ", step.string(), ": ", errno_text(errno));
+    INSTAR_CHECK(check_step(path, step.string(), info, owner));
     if (step == step.root_path()) return {};
   }
 }
@@ -64,11 +68,8 @@ Status check_trust_of_root(const std::string& path) {
   return check_way(path, real, owner);
 }
 
-Status check_trust_within(const std::string& path) {
-  if (geteuid() != 0) return {};
-  struct stat info {};
-  if (lstat(path.c_str(), &info) != 0 || S_ISLNK(info.st_mode)) return check_trust(path);
-  return check_step(path, path, program_owner());
+Status check_trust_within(const std::string& path, const struct stat& file) {
+  return geteuid() == 0 ? check_step(path, path, file, program_owner()) : Status();
 }
 
 }  // namespace instar::loader

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/stat.h>
+
 #include <string>
 
 #include "core/base/result.hpp"
@@ -26,8 +28,8 @@ Status check_trust(const std::string& path);
 /** What check_trust says to root, whoever asks. */
 Status check_trust_of_root(const std::string& path);
 
-/** check_trust for a file in a folder that has been checked: cheaper, the way to it is not walked
- * again. */
-Status check_trust_within(const std::string& path);
+/** check_trust for the open file of that name (no symbolic link) in a folder that has been checked:
+ * the way to it is not walked again. */
+Status check_trust_within(const std::string& path, const struct stat& file);
 
 }  // namespace instar::loader
