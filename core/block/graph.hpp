@@ -18,6 +18,7 @@
 #include "core/block/node.hpp"
 #include "core/block/reference_gate.hpp"
 #include "core/registry/registry.hpp"
+#include "sdk/abi/measure.h"
 
 namespace instar::block {
 
@@ -60,6 +61,9 @@ class Graph {
     void* opaque = nullptr;
     void (*warn)(void* opaque, std::string_view text, std::string_view more_lines) = nullptr;
     void (*print)(void* opaque, std::string_view text) = nullptr;  ///< stdout
+    /** Lines to stderr as they are, newlines included: QEMU's warning about guessed raw images has
+     * no prefix. */
+    void (*note)(void* opaque, std::string_view lines) = nullptr;
   };
   Graph(registry::Registry& registry, ReferencePolicy policy, Messages messages);
   ~Graph();
@@ -93,8 +97,9 @@ class Graph {
 
   registry::Registry& registry() { return registry_; }
 
+  struct Private;  ///< shared by the graph's own sources
+
  private:
-  struct Private;
   registry::Registry& registry_;
   std::unique_ptr<Private> private_;
 };

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -39,11 +40,23 @@ struct Child {
 /** What a driver is, for printing and for decisions. */
 enum class NodeKind { kFormat, kProtocol, kFilter };
 
+/** What a writer's zeroes become. */
+enum class DetectZeroes { kOff, kOn, kUnmap };
+
+/** What the graph asks of a node beyond its driver. */
+struct NodePolicy {
+  DetectZeroes detect_zeroes = DetectZeroes::kOff;
+  /** For an image whose format was guessed to be raw: whether its first 512 bytes may become these.
+   * A refused write fails with EPERM. Empty: anything goes. */
+  std::function<bool(const uint8_t* block)> admits_first_block = {};
+};
+
 /** How a node was named; decides how it is printed back. */
 struct NodeNames {
   std::string filename;        ///< as messages and info print it: a plain name or json:{…}
   std::string exact_filename;  ///< the plain name, or empty when options say more than a name can
   std::string node_name;       ///< given by the user or made up ("#block123")
+  std::string options = {};    ///< JSON object that opens the same node again
 };
 
 class Node : public std::enable_shared_from_this<Node> {
@@ -68,14 +81,21 @@ class Node : public std::enable_shared_from_this<Node> {
   /** The child of that name, or nullptr. */
   Node* child(std::string_view name) const;
   /** The backing file, through filters too; nullptr: none. */
-  Node* backing() const { return child("backing"); }
+  Node* backing() const;
   /** Child 0: the format's file, or what a filter stands on; nullptr for a protocol. */
   Node* file() const;
   /** For a driver that opens a child after its own open (a changed backing file). Returns the id.
    */
   uint32_t add_child(Child child);
+  /** Set once, before the first request. */
+  void set_policy(NodePolicy policy);
+  /** Keeps something alive until the driver is closed (its opener). */
+  void keep(std::shared_ptr<void> companion);
+  /** Renames what messages and info print. */
+  void set_names(NodeNames names) { names_ = std::move(names); }
 
-  /** Bytes. [any] */
+  /** Bytes, rounded up to QEMU's sectors of 512; what the driver does not have reads as zeroes.
+   * [any] */
   Result<uint64_t> size() const;
   /** The limits that users see: request_alignment 1. [any] */
   const instar_node_limits& limits() const { return limits_; }
@@ -116,8 +136,31 @@ class Node : public std::enable_shared_from_this<Node> {
 
  private:
   struct Private;
+  friend struct NodeTrampolines;
   Node();
   const void* find_interface(const char* id, void** self) const;
+  Status read_limits();
+  Result<uint64_t> driver_size() const;
+  Result<uint64_t> size_covering(uint64_t end) const;
+  bool fits(uint64_t offset, uint64_t length, const IoVec& pieces) const;
+  Status admit_write(uint64_t offset, uint64_t length) const;
+  Status admit_first_block(const Call& call, uint64_t offset, const IoVec& from);
+  bool growable() const;
+  Status read_driver(const Call& call, uint64_t offset, IoVec to);
+  Status read_bounced(const Call& call, uint64_t offset, const IoVec& to, uint64_t length);
+  Status write_driver(const Call& call, uint64_t offset, IoVec from);
+  Status write_bounced(const Call& call, uint64_t offset, const IoVec& from, uint64_t length);
+  Status fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t wanted_begin,
+                    uint64_t wanted_end, uint8_t* buffer);
+  Status write_through(const Call& call, uint64_t offset, const IoVec& from, uint64_t length);
+  Status zero_driver(const Call& call, uint64_t offset, uint64_t length, uint32_t flags);
+  Status zero_plainly(const Call& call, uint64_t offset, uint64_t length, uint32_t flags);
+  Result<size_t> driver_extents(const Call& call, uint64_t offset, uint64_t length,
+                                instar_extent* out, size_t max);
+  instar_extent beyond_end(uint64_t offset, uint64_t length) const;
+  Status check_extents(const instar_extent* out, size_t count, uint64_t length) const;
+  Status resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
+                const instar_progress* progress);
 
   NodeKind kind_{};
   std::string driver_;

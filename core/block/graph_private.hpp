@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file graph_private.hpp What the parts of the graph share. Pulls in Boost.JSON. */
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/block/graph.hpp"
+#include "core/options/json_options.hpp"
+#include "core/options/option_table.hpp"
+
+namespace instar::block {
+
+namespace json = boost::json;
+using registry::Provider;
+
+/** What one node is to be opened from. */
+struct NodeRequest {
+  std::optional<std::string> filename;  ///< plain or json:, as the user or an image says it
+  json::object options;                 ///< flat; what the user said of this node and its children
+  uint32_t flags = 0;                   ///< enum instar_open_flags
+  bool protocol = false;                ///< no format layer unless `options` name one
+  ReferenceChain chain;                 ///< the files above
+};
+
+/** A driver that was found, as one thing. */
+struct Driver {
+  const Provider* provider = nullptr;
+  NodeKind kind() const;
+  const std::string& name() const { return provider->name(); }
+  bool is_protocol() const { return provider->kind() == INSTAR_KIND_PROTOCOL; }
+  bool supports_backing() const { return provider->info().has_flag("backing"); }
+};
+
+struct Graph::Private {
+  Private(registry::Registry& registry_, ReferencePolicy policy, Messages messages_)
+      : registry(registry_), gate(policy), messages(messages_) {}
+
+  registry::Registry& registry;
+  ReferenceGate gate;
+  Messages messages;
+  std::map<std::string, std::weak_ptr<Node>> nodes;  ///< by node-name
+  unsigned next_node = 0;
+
+  void warn(std::string_view text, std::string_view more = {}) const;
+  void note(std::string_view lines) const;
+
+  Result<NodePtr> open_node(NodeRequest request);
+  Result<NodePtr> open_image(const OpenSpec& spec);
+  Status load_snapshot(Node& node, const std::string& text);
+  Result<Driver> find_driver(std::string_view name);
+  Result<Driver> find_protocol(const std::string& filename, bool allow_prefix = true);
+  /** The format's name by the file's first bytes. */
+  Result<Driver> probe(Node& file, const std::string& filename);
+  Result<std::string> pick_node_name(const std::string& wanted);
+  Result<NodePtr> find_node(const std::string& name) const;
+};
+
+/** The option table of a plugin as core/options has it. */
+options::OptionTable table_of(const std::vector<loader::OptionSpec>& specs);
+
+/** Names of a node that was just opened. `given`: its own options as the user said them, flat. */
+NodeNames make_names(const Driver& driver, const json::object& given, const Node& node,
+                     std::string_view plain_name, bool backing_overridden);
+
+/** The plain name of the file that the node stands on, or "" if there is none. */
+std::string plain_name_of(const Node& node);
+
+/** A name that an image holds, as seen from the image: relative ones are joined with its folder. */
+Result<std::string> resolve_reference(const Node& image_file, const std::string& reference);
+
+}  // namespace instar::block

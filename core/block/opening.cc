@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/block/opening.hpp"
+
+#include <algorithm>
+
+#include "core/options/filename.hpp"
+#include "core/options/json_text.hpp"
+
+namespace instar::block {
+
+namespace {
+
+using sdk::OutgoingCall;
+using sdk::StringSink;
+
+int open_child_of(const instar_opener* opener, instar_call* abi,
+                  const instar_child_request* request, instar_node** out, uint32_t* id) noexcept {
+  return static_cast<int>(sdk::guard(abi, [&](const Call&) -> Status {
+    *out = nullptr;
+    INSTAR_TRY(const uint32_t number,
+               static_cast<Opening*>(opener->opaque)->open_child(*request, out));
+    if (id != nullptr) *id = number;
+    return {};
+  }));
+}
+
+/** Values that are tables or null are not texts. */
+std::optional<std::string> text_of(const json::object& options, std::string_view name) {
+  const auto* value = options.if_contains(name);
+  if (value == nullptr || value->is_structured() || value->is_null()) return std::nullopt;
+  return options::scalar_text(*value);
+}
+
+bool knows_filename(const Provider& provider) {
+  const auto& table = provider.info().open_options;
+  return std::any_of(table.begin(), table.end(),
+                     [](const auto& spec) { return spec.name == "filename"; });
+}
+
+Status run_driver_open(const Provider& provider, OutgoingCall& call, const instar_open_args& args,
+                       instar_node* out) {
+  const auto run = [&](auto loaded) -> Status {
+    if (!loaded) return std::move(loaded).error();
+    return call.status(loaded->ops->open(loaded->host, call.abi(), &args, out));
+  };
+  switch (provider.kind()) {
+    case INSTAR_KIND_PROTOCOL:
+      return run(provider.load<instar_protocol_ops>());
+    case INSTAR_KIND_FILTER:
+      return run(provider.load<instar_filter_ops>());
+    default:
+      return run(provider.load<instar_format_ops>());
+  }
+}
+
+}  // namespace
+
+Opening::Opening(Graph::Private& graph, NodeRequest request)
+    : graph_(graph), request_(std::move(request)), options_(request_.options) {
+  opener_.struct_size = sizeof opener_;
+  opener_.opaque = this;
+  opener_.open_child = &open_child_of;
+}
+
+Result<NodePtr> Graph::Private::open_node(NodeRequest request) {
+  return std::make_shared<Opening>(*this, std::move(request))->run();
+}
+
+Result<NodePtr> Opening::run() {
+  INSTAR_CHECK(read_name());
+  if (driver_.provider != nullptr || request_.protocol) INSTAR_CHECK(name_protocol());
+  INSTAR_CHECK(take_backing_override());
+  INSTAR_CHECK(take_cache_options());
+  const bool stands_on_file = driver_.provider == nullptr || !driver_.is_protocol();
+  // Children inherit what this node's options change, so those come first.
+  INSTAR_CHECK(take_writing_options());
+  if (stands_on_file) INSTAR_CHECK(open_file());
+  if (driver_.provider == nullptr) INSTAR_CHECK(choose_format());
+  INSTAR_CHECK(take_common_options());
+  INSTAR_CHECK(check_driver());
+  INSTAR_TRY(const instar_node driver_node, open_driver());
+  INSTAR_TRY(NodePtr node, wrap(driver_node));
+  INSTAR_CHECK(check_leftovers());
+  return node;
+}
+
+/** json: names become options; a driver that the user names is found. */
+Status Opening::read_name() {
+  if (request_.filename) {
+    if (const auto text = options::json_name_text(*request_.filename)) {
+      INSTAR_TRY(json::object read, options::read_json_name(*text));
+      for (auto& [key, value] : read)
+        options_.emplace(key, std::move(value));  // options said aside from the name win
+      request_.filename.reset();
+    }
+  }
+  const auto name = text_of(options_, "driver");
+  if (!name) return {};
+  INSTAR_TRY(driver_, graph_.find_driver(*name));
+  options_.erase("driver");
+  request_.protocol = driver_.is_protocol();
+  return {};
+}
+
+/** The protocol's file name becomes its options. */
+Status Opening::name_protocol() {
+  if (driver_.provider != nullptr && !driver_.is_protocol()) return {};
+  const bool chosen = driver_.provider != nullptr;
+  if (!request_.filename) {
+    if (chosen) return {};
+    const auto filename = text_of(options_, "filename");
+    if (!filename) return fail(EINVAL, "Must specify either driver or file");
+    INSTAR_TRY(driver_, graph_.find_protocol(*filename, false));
+    return {};
+  }
+  if (options_.contains("filename"))
+    return fail(EINVAL, "Can't specify 'file' and 'filename' options at the same time");
+  if (!chosen) {
+    INSTAR_TRY(driver_, graph_.find_protocol(*request_.filename));
+  }
+  return parse_filename(*request_.filename);
+}
+
+Status Opening::parse_filename(const std::string& filename) {
+  INSTAR_TRY(const auto loaded, driver_.provider->load<instar_protocol_ops>());
+  if (loaded.ops->parse_filename != nullptr) {
+    OutgoingCall call;
+    StringSink sink;
+    INSTAR_CHECK(call.status(
+        loaded.ops->parse_filename(loaded.host, call.abi(), filename.c_str(), sink.abi())));
+    INSTAR_TRY(json::value parsed, options::parse_json(sink.text));
+    if (!parsed.is_object()) return fail(EIO, "Driver '", driver_.name(), "' misread the name");
+    for (auto& [key, value] : parsed.as_object())
+      options_.emplace(key, std::move(value));
+    return {};
+  }
+  if (!knows_filename(*driver_.provider)) return {};
+  const auto prefix = options::protocol_prefix(filename);
+  const bool strip = prefix && graph_.registry.protocol_for_scheme(*prefix) == driver_.provider;
+  options_["filename"] = strip ? filename.substr(prefix->size() + 1) : filename;
+  return {};
+}
+
+/** "backing": null or "" means: no backing file. */
+Status Opening::take_backing_override() {
+  const auto* backing = options_.if_contains("backing");
+  if (backing == nullptr) return {};
+  const auto text = text_of(options_, "backing");
+  if (!backing->is_null() && (!text || !text->empty())) return {};
+  if (text) graph_.warn("Use of \"backing\": \"\" is deprecated; use \"backing\": null instead");
+  request_.flags |= INSTAR_OPEN_NO_BACKING;
+  backing_overridden_ = true;
+  options_.erase("backing");
+  return {};
+}
+
+Result<bool> Opening::take_bool(const char* name, bool fallback) {
+  const auto text = text_of(options_, name);
+  if (!text) return fallback;
+  options_.erase(name);
+  const auto value = options::parse_bool(*text);
+  if (!value) return fail(EINVAL, "Parameter '", name, "' expects 'on' or 'off'");
+  return *value;
+}
+
+std::string Opening::take_text(const char* name) {
+  const auto text = text_of(options_, name);
+  options_.erase(name);
+  return text.value_or("");
+}
+
+Status Opening::take_cache_options() {
+  const auto set = [&](uint32_t flag, bool on) {
+    request_.flags = on ? request_.flags | flag : request_.flags & ~flag;
+  };
+  INSTAR_TRY(const bool direct,
+             take_bool("cache.direct", (request_.flags & INSTAR_OPEN_NO_CACHE) != 0));
+  set(INSTAR_OPEN_NO_CACHE, direct);
+  INSTAR_TRY(const bool no_flush,
+             take_bool("cache.no-flush", (request_.flags & INSTAR_OPEN_NO_FLUSH) != 0));
+  set(INSTAR_OPEN_NO_FLUSH, no_flush);
+  INSTAR_TRY(const bool share,
+             take_bool("force-share", (request_.flags & INSTAR_OPEN_FORCE_SHARE) != 0));
+  set(INSTAR_OPEN_FORCE_SHARE, share);
+  return {};
+}
+
+Status Opening::take_writing_options() {
+  const bool wanted = (request_.flags & INSTAR_OPEN_WRITE) != 0;
+  INSTAR_TRY(const bool read_only, take_bool("read-only", !wanted));
+  INSTAR_TRY(const bool automatic, take_bool("auto-read-only", false));
+  static_cast<void>(automatic);  // what is opened for reading is never opened wider here
+  if (wanted && read_only) return fail(EACCES, "Block node is read-only");
+  const std::string discard = take_text("discard");
+  if (discard == "on" || discard == "unmap")
+    request_.flags |= INSTAR_OPEN_UNMAP;
+  else if (discard == "off" || discard == "ignore")
+    request_.flags &= ~uint32_t{INSTAR_OPEN_UNMAP};
+  else if (!discard.empty())
+    return fail(EINVAL, "Invalid discard option");
+  return {};
+}
+
+Status Opening::take_common_options() {
+  const bool writes = (request_.flags & INSTAR_OPEN_WRITE) != 0;
+  if (writes && (request_.flags & INSTAR_OPEN_FORCE_SHARE) != 0)
+    return fail(EINVAL, "force-share=on can only be used with read-only images");
+  INSTAR_TRY(node_name_, graph_.pick_node_name(take_text("node-name")));
+  const std::string detect = take_text("detect-zeroes");
+  if (detect == "on")
+    policy_.detect_zeroes = DetectZeroes::kOn;
+  else if (detect == "unmap")
+    policy_.detect_zeroes = DetectZeroes::kUnmap;
+  else if (!detect.empty() && detect != "off")
+    return fail(EINVAL, "invalid parameter value: ", detect);
+  if (policy_.detect_zeroes == DetectZeroes::kUnmap && (request_.flags & INSTAR_OPEN_UNMAP) == 0)
+    return fail(EINVAL,
+                "setting detect-zeroes to unmap is not allowed without setting discard operation "
+                "to unmap");
+  return {};
+}
+
+Status Opening::choose_format() {
+  Node* file = opened_file();
+  if (file == nullptr) return fail(EINVAL, "Must specify either driver or file");
+  INSTAR_TRY(driver_, graph_.probe(*file, file->filename()));
+  guessed_ = true;
+  return {};
+}
+
+Node* Opening::opened_file() const {
+  for (const auto& child : children_)
+    if (child.name == "file") return child.node.get();
+  return nullptr;
+}
+
+std::string Opening::find_own_filename() const {
+  if (const Node* file = opened_file()) return file->filename();
+  return text_of(options_, "filename").value_or(request_.filename.value_or(""));
+}
+
+Status Opening::check_driver() {
+  if (driver_.is_protocol() && knows_filename(*driver_.provider) &&
+      text_of(options_, "filename").value_or("").empty())
+    return fail(EINVAL, "The '", driver_.name(), "' block driver requires a file name");
+  return {};
+}
+
+Result<instar_node> Opening::open_driver() {
+  // What the name shows must outlive the driver's taking of it.
+  given_ = options_;
+  own_filename_ = find_own_filename();
+  const std::string& filename = own_filename_;
+  options::BoundOptions bound(table_of(driver_.provider->info().open_options));
+  INSTAR_CHECK(options::absorb(options_, bound));
+  INSTAR_CHECK(bound.check_values());
+  const auto abi_options = bound.to_abi();
+  instar_open_args args{};
+  args.struct_size = sizeof args;
+  args.flags = request_.flags;
+  args.filename = filename.c_str();
+  args.options = {abi_options.data(), abi_options.size()};
+  args.opener = &opener_;
+  OutgoingCall call;
+  instar_node out{};
+  const Status opened = run_driver_open(*driver_.provider, call, args, &out);
+  if (opened) return out;
+  Error error = opened.error();
+  if (error.message == errno_text(error.code))
+    error.message = filename.empty() ? cat("Could not open image: ", error.message)
+                                     : cat("Could not open '", filename, "': ", error.message);
+  return error;
+}
+
+Result<NodePtr> Opening::wrap(instar_node driver_node) {
+  NodeNames names;
+  names.node_name = node_name_;
+  INSTAR_TRY(NodePtr node, Node::make(driver_.kind(), driver_.name(), names, request_.flags,
+                                      driver_node, std::move(children_)));
+  node_ = node.get();
+  node->keep(shared_from_this());
+  names = make_names(driver_, given_, *node, own_filename_, backing_overridden_);
+  names.node_name = node_name_;
+  node->set_names(std::move(names));
+  if (guessed_) guard_guessed_raw(*node, policy_);
+  node->set_policy(std::move(policy_));
+  graph_.nodes[node_name_] = node;
+  return node;
+}
+
+void Opening::guard_guessed_raw(Node& node, NodePolicy& policy) {
+  if (driver_.name() != "raw" || !node.writable()) return;
+  const std::string name = node.file() != nullptr ? node.file()->filename() : node.filename();
+  graph_.note(cat("WARNING: Image format was not specified for '", name,
+                  "' and probing guessed raw.\n"
+                  "         Automatically detecting the format is dangerous for raw images, write "
+                  "operations on block 0 will be restricted.\n"
+                  "         Specify the 'raw' format explicitly to remove the restrictions.\n"));
+  policy.admits_first_block = [&registry = graph_.registry, name](const uint8_t* block) {
+    const auto probed = registry.probe({block, 512}, name);
+    return probed.provider == nullptr || probed.provider->name() == "raw";
+  };
+}
+
+/** Anything that neither the host nor the driver nor a child understood. */
+Status Opening::check_leftovers() const {
+  const auto left = options::in_printed_order(options_);
+  if (left.empty()) return {};
+  const std::string_view name(left[0]->key().data(), left[0]->key().size());
+  if (driver_.is_protocol())
+    return fail(EINVAL, "Block protocol '", driver_.name(), "' doesn't support the option '", name,
+                "'");
+  return fail(EINVAL, "Block format '", driver_.name(), "' does not support the option '", name,
+              "'");
+}
+
+}  // namespace instar::block

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// The children of a node that is being opened: what options, an image or a user say of them.
+#include "core/block/opening.hpp"
+#include "core/options/filename.hpp"
+#include "core/options/json_text.hpp"
+
+namespace instar::block {
+
+namespace {
+
+bool names_a_file(const json::object& options) {
+  return options.contains("filename") || options.contains("file.filename");
+}
+
+std::string text_or_empty(const char* text) {
+  return text != nullptr ? text : "";
+}
+
+}  // namespace
+
+/** What a child inherits. */
+uint32_t Opening::child_flags(instar_child_role role, bool read_only) const {
+  uint32_t flags = request_.flags & ~uint32_t{INSTAR_OPEN_NO_BACKING};
+  if (role == INSTAR_CHILD_BACKING) {
+    read_only = true;
+    flags &= ~uint32_t{INSTAR_OPEN_CHECK | INSTAR_OPEN_UNMAP};
+  } else if (driver_.provider == nullptr || driver_.kind() == NodeKind::kFormat) {
+    flags |= INSTAR_OPEN_UNMAP;  // the format itself heeds the user's wish
+  }
+  if (role == INSTAR_CHILD_FILE) flags &= ~uint32_t{INSTAR_OPEN_NO_IO};
+  // Only what the user writes to needs every write on the storage.
+  flags &= ~uint32_t{INSTAR_OPEN_WRITETHROUGH};
+  if (read_only) flags &= ~uint32_t{INSTAR_OPEN_WRITE};
+  return flags;
+}
+
+/** The file below a format, before the format is known. */
+Status Opening::open_file() {
+  auto file_options = options::take_subtree(options_, "file.");
+  const auto* reference = options_.if_contains("file");
+  if (reference != nullptr && reference->is_string()) {
+    INSTAR_TRY(NodePtr node, graph_.find_node(options::scalar_text(*reference)));
+    options_.erase("file");
+    children_.push_back({"file", INSTAR_CHILD_FILE, std::move(node)});
+    return {};
+  }
+  if (!request_.filename && file_options.empty()) return {};
+  const auto role = driver_.provider != nullptr && driver_.kind() == NodeKind::kFilter
+                        ? INSTAR_CHILD_FILTERED
+                        : INSTAR_CHILD_FILE;
+  NodeRequest below;
+  below.filename = request_.filename;
+  below.options = std::move(file_options);
+  below.flags = child_flags(role, false);
+  below.protocol = true;
+  below.chain = request_.chain;
+  INSTAR_TRY(NodePtr node, graph_.open_node(std::move(below)));
+  if (const std::string& plain = node->names().exact_filename;
+      node->kind() == NodeKind::kProtocol && !plain.empty() && !options::protocol_prefix(plain))
+    INSTAR_CHECK(request_.chain.enter(plain));
+  children_.push_back({"file", role, std::move(node)});
+  return {};
+}
+
+Result<uint32_t> Opening::open_child(const instar_child_request& request, instar_node** out) {
+  const auto& opened = node_ != nullptr ? node_->children() : children_;
+  for (uint32_t i = 0; i < opened.size(); ++i) {
+    if (opened[i].name != request.name || request.reference != nullptr) continue;
+    *out = const_cast<instar_node*>(opened[i].node->abi());
+    if (node_ == nullptr) children_[i].role = static_cast<instar_child_role>(request.role);
+    return i;
+  }
+  INSTAR_TRY(NodePtr child, request_child(request));
+  if (child == nullptr) return uint32_t{0};
+  *out = const_cast<instar_node*>(child->abi());
+  Child edge{request.name, static_cast<instar_child_role>(request.role), std::move(child)};
+  if (node_ != nullptr) return node_->add_child(std::move(edge));
+  children_.push_back(std::move(edge));
+  return static_cast<uint32_t>(children_.size() - 1);
+}
+
+/** nullptr for an optional child that nobody names. */
+Result<NodePtr> Opening::request_child(const instar_child_request& request) {
+  const bool backing = request.role == INSTAR_CHILD_BACKING;
+  if (backing && (request_.flags & INSTAR_OPEN_NO_BACKING) != 0) return NodePtr();
+  const std::string name = request.name;
+  const auto* reference = options_.if_contains(name);
+  auto options = options::take_subtree(options_, name + ".");
+  if (reference == nullptr || !reference->is_string()) {
+    if (options.empty() && text_or_empty(request.reference).empty()) {
+      if ((request.flags & INSTAR_CHILD_OPTIONAL) != 0 || backing) return NodePtr();
+      return fail(EINVAL, "A block device must be specified for \"", name, "\"");
+    }
+    return backing ? open_backing(request, std::move(options))
+                   : open_data(request, std::move(options));
+  }
+  auto node = graph_.find_node(options::scalar_text(*reference));
+  options_.erase(name);
+  if (backing) backing_overridden_ = true;
+  if (!node && backing) node.error().message.insert(0, "Could not open backing file: ");
+  return node;
+}
+
+Result<NodePtr> Opening::open_backing(const instar_child_request& request, json::object options) {
+  const std::string reference = text_or_empty(request.reference);
+  NodeRequest below;
+  below.flags = child_flags(INSTAR_CHILD_BACKING, true);
+  below.chain = request_.chain;
+  if (!options.empty()) backing_overridden_ = true;
+  const auto open = [&]() -> Result<NodePtr> {
+    if (!reference.empty() && !names_a_file(options)) {
+      const Node* file = opened_file();
+      INSTAR_TRY(below.filename, resolve_reference(*file, reference));
+      INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
+    }
+    if (text_or_empty(request.format) != "" && !options.contains("driver"))
+      options["driver"] = request.format;
+    below.options = std::move(options);
+    return graph_.open_node(std::move(below));
+  };
+  auto node = open();
+  if (!node) node.error().message.insert(0, "Could not open backing file: ");
+  return node;
+}
+
+/** A data file, an extent: opened as the protocol says, unless the user names a driver. */
+Result<NodePtr> Opening::open_data(const instar_child_request& request, json::object options) {
+  const std::string reference = text_or_empty(request.reference);
+  NodeRequest below;
+  const bool read_only = (request.flags & INSTAR_CHILD_READ_ONLY) != 0;
+  below.flags = child_flags(static_cast<instar_child_role>(request.role), read_only);
+  below.protocol = true;
+  below.chain = request_.chain;
+  if (!reference.empty() && !names_a_file(options)) {
+    const Node* file = opened_file();
+    if (file == nullptr) return fail(EINVAL, "An image without a file names '", reference, "'");
+    INSTAR_TRY(below.filename, resolve_reference(*file, reference));
+    INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
+  }
+  if (text_or_empty(request.format) != "" && !options.contains("driver"))
+    options["driver"] = request.format;
+  below.options = std::move(options);
+  return graph_.open_node(std::move(below));
+}
+
+std::string plain_name_of(const Node& node) {
+  for (const Node* at = &node; at != nullptr; at = at->file())
+    if (at->kind() == NodeKind::kProtocol) return at->names().exact_filename;
+  return {};
+}
+
+Result<std::string> resolve_reference(const Node& image_file, const std::string& reference) {
+  if (options::protocol_prefix(reference) || options::is_absolute_path(reference)) return reference;
+  const std::string base = plain_name_of(image_file);
+  if (base.empty())
+    return fail(EINVAL, "Cannot generate a base directory for ", image_file.driver(), " nodes");
+  return options::combine_paths(base, reference);
+}
+
+}  // namespace instar::block
