@@ -36,6 +36,14 @@ class StringSink {
   instar_sink sink_;
 };
 
+/** Answers with text: hands it to the caller's sink, or passes on why there is none. */
+inline Status send(const instar_sink* sink, Result<std::string> text) {
+  if (!text) return std::move(text).error();
+  if (sink->write(sink->opaque, text->data(), text->size()) < 0)
+    return fail(EIO, "the caller refused the text");
+  return {};
+}
+
 /** The callee's view of a call. Cheap to copy. */
 class Call {
  public:

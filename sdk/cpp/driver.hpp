@@ -179,8 +179,8 @@ class ProtocolTable {
     if constexpr (requires { &T::parse_filename; })
       ops.parse_filename = [](const instar_host*, instar_call* abi, const char* filename,
                               const instar_sink* json) noexcept {
-        return static_cast<int>(guard(
-            abi, [&](const Call&) { return detail::send(json, T::parse_filename(filename)); }));
+        return static_cast<int>(
+            guard(abi, [&](const Call&) { return send(json, T::parse_filename(filename)); }));
       };
     ops.open = &detail::open_driver<T>;
     if constexpr (requires { &T::create; }) ops.create = &detail::create_driver<T>;

@@ -47,15 +47,6 @@
 
 namespace instar::sdk {
 
-namespace detail {
-inline Status send(const instar_sink* sink, Result<std::string> text) {
-  if (!text) return std::move(text).error();
-  if (sink->write(sink->opaque, text->data(), text->size()) < 0)
-    return fail(EIO, "the caller refused the text");
-  return {};
-}
-}  // namespace detail
-
 template <class T>
 class InterfaceTables {
  public:
@@ -109,9 +100,9 @@ class InterfaceTables {
       if constexpr (requires(T t, JsonWriter & w) { t.info(w); }) {
         JsonWriter json;
         get(self).info(json);
-        return detail::send(sink, json.text());
+        return send(sink, json.text());
       } else {
-        return detail::send(sink, get(self).info());
+        return send(sink, get(self).info());
       }
     });
   }
@@ -185,7 +176,7 @@ class InterfaceTables {
       sizeof(instar_snapshot_ops),
       0,
       [](void* self, instar_call* abi, const instar_sink* sink) noexcept {
-        return run(abi, [&](const Call&) { return detail::send(sink, get(self).snapshot_list()); });
+        return run(abi, [&](const Call&) { return send(sink, get(self).snapshot_list()); });
       },
       [](void* self, instar_call* abi, const char* name, int64_t sec, int32_t nsec) noexcept {
         return run(abi, [&](const Call& call) {
@@ -208,7 +199,7 @@ class InterfaceTables {
       sizeof(instar_bitmap_ops),
       0,
       [](void* self, instar_call* abi, const instar_sink* sink) noexcept {
-        return run(abi, [&](const Call&) { return detail::send(sink, get(self).bitmap_list()); });
+        return run(abi, [&](const Call&) { return send(sink, get(self).bitmap_list()); });
       },
       [](void* self, instar_call* abi, const char* name, uint32_t granularity,
          int enabled) noexcept {

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file graph_service.cc The service "instar.graph/1". */
+#include <string>
+
+#include "core/block/status.hpp"
+#include "core/host/image.hpp"
+#include "core/host/map_joiner.hpp"
+#include "core/host/services.hpp"
+#include "core/host/session.hpp"
+#include "sdk/cpp/call.hpp"
+
+namespace instar::host {
+
+namespace {
+
+using block::Graph;
+using sdk::Call;
+using sdk::guard;
+
+Graph& graph() {
+  return Session::current().graph();
+}
+
+std::string text(const char* s) {
+  return s != nullptr ? s : "";
+}
+
+Result<block::OpenSpec> open_spec(const instar_image_spec& abi) {
+  block::OpenSpec spec;
+  spec.filename = text(abi.filename);
+  spec.format = text(abi.format);
+  spec.image_opts = (abi.spec_flags & INSTAR_IMAGE_OPTS) != 0;
+  spec.flags = abi.open_flags;
+  spec.snapshot = text(abi.snapshot);
+  spec.options = text(abi.options);
+  if (abi.cache != nullptr) {
+    const auto mode = block::parse_cache_mode(abi.cache);
+    if (!mode) return fail(EINVAL, "Invalid cache option: ", abi.cache);
+    spec.cache = *mode;
+  }
+  return spec;
+}
+
+int open(const instar_host*, instar_call* abi, const instar_image_spec* spec,
+         instar_image** out) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    INSTAR_TRY(const auto wanted, open_spec(*spec));
+    INSTAR_TRY(auto node, graph().open(wanted));
+    *out = new instar_image{std::move(node), nullptr};
+    return {};
+  }));
+}
+
+int close(instar_image* image, instar_call* abi) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call& call) -> Status {
+    const std::unique_ptr<instar_image> owner(image);
+    return owner->node->close(call);
+  }));
+}
+
+const instar_node* node(instar_image* image) noexcept {
+  return image->node->abi();
+}
+const char* driver(instar_image* image) noexcept {
+  return image->node->driver().c_str();
+}
+const char* filename(instar_image* image) noexcept {
+  return image->node->filename().c_str();
+}
+
+int describe(const instar_host*, instar_call* abi, const instar_image_spec* spec, int chain,
+             const instar_sink* json) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call& call) -> Status {
+    INSTAR_TRY(const auto wanted, open_spec(*spec));
+    if (chain != 0) return sdk::send(json, graph().describe_chain(wanted));
+    INSTAR_TRY(const auto image, graph().open(wanted));
+    INSTAR_CHECK(sdk::send(json, graph().describe(*image)));
+    return image->close(call);
+  }));
+}
+
+int create(const instar_host*, instar_call* abi, const instar_create_spec* spec) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) {
+    block::CreateSpec wanted;
+    wanted.filename = text(spec->filename);
+    wanted.format = text(spec->format);
+    wanted.options = text(spec->options);
+    if (spec->backing != nullptr) wanted.backing = spec->backing;
+    if (spec->backing_format != nullptr) wanted.backing_format = spec->backing_format;
+    if (spec->size != UINT64_MAX) wanted.size = spec->size;
+    wanted.backing_unsafe = (spec->flags & INSTAR_CREATE_BACKING_UNSAFE) != 0;
+    wanted.quiet = (spec->flags & (INSTAR_CREATE_QUIET | INSTAR_CREATE_NO_SIZE_LINE)) != 0;
+    return graph().create(wanted);
+  }));
+}
+
+int print_options(const instar_host* host, instar_call* abi, const char* format,
+                  const char* filename, int amend) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    INSTAR_TRY(const auto help, graph().option_help(format, text(filename), amend != 0));
+    output_service()->print(host, help.data(), help.size());
+    return {};
+  }));
+}
+
+int map(instar_image* image, instar_call* abi, uint64_t start, uint64_t length, void* opaque,
+        instar_map_fn each) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call& call) -> Status {
+    MapJoiner joiner(opaque, each);
+    INSTAR_CHECK(block::walk_status(call, *image->node, start, length, block::StatusOptions{},
+                                    [&](const auto& batch) { return joiner.add(batch); }));
+    return joiner.finish();
+  }));
+}
+
+int measure(const instar_host*, instar_call* abi, const char* format, const char* options,
+            instar_image* source, uint64_t size, instar_measure_result* result) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    const uint32_t struct_size = result->struct_size;
+    INSTAR_TRY(*result, graph().measure(format, text(options),
+                                        source != nullptr ? source->node.get() : nullptr,
+                                        source != nullptr ? std::nullopt : std::optional(size)));
+    result->struct_size = struct_size;
+    return {};
+  }));
+}
+
+instar_image* backing(instar_image* image) noexcept {
+  try {
+    if (image->backing == nullptr) {
+      auto* below = image->node->backing();
+      if (below == nullptr) return nullptr;
+      image->backing.reset(new instar_image{below->shared_from_this(), nullptr});
+    }
+    return image->backing.get();
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+int check_create(const instar_host*, instar_call* abi, const char* format, const char* filename,
+                 const char* options, void* opaque, instar_options_fn receive) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) {
+    return graph().check_create(format, text(filename), text(options),
+                                [&](const instar_options& given, uint32_t abilities) {
+                                  receive(opaque, &given, abilities);
+                                });
+  }));
+}
+
+int remove(const instar_host*, instar_call* abi, const char* filename) noexcept {
+  return static_cast<int>(
+      guard(abi, [&](const Call& call) { return graph().remove(call, text(filename)); }));
+}
+
+constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
+                                   0,
+                                   &open,
+                                   &close,
+                                   &node,
+                                   &driver,
+                                   &filename,
+                                   &describe,
+                                   &create,
+                                   &print_options,
+                                   &map,
+                                   &measure,
+                                   &backing,
+                                   &check_create,
+                                   &remove};
+
+}  // namespace
+
+const instar_graph_ops* graph_service() {
+  return &kOps;
+}
+
+}  // namespace instar::host

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file output_service.cc The service "instar.output/1". */
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+
+#include "core/host/services.hpp"
+#include "core/host/session.hpp"
+#include "core/output/document.hpp"
+#include "core/output/map_printer.hpp"
+#include "core/output/progress.hpp"
+#include "sdk/cpp/call.hpp"
+
+/** Behind the handle of the ABI. */
+struct instar_progress_handle {
+  explicit instar_progress_handle(const instar::output::ProgressSettings& settings)
+      : errors(STDERR_FILENO),
+        progress(settings, instar::host::Session::current().standard_output(), errors) {}
+
+  instar::output::FdSink errors;
+  instar::output::Progress progress;
+};
+
+namespace instar::host {
+
+namespace {
+
+using sdk::Call;
+using sdk::guard;
+
+/** The printer between map_begin and map_end. [main] */
+std::optional<output::MapPrinter>& map_printer() {
+  static std::optional<output::MapPrinter> printer;
+  return printer;
+}
+
+int print(const instar_host*, const char* text, size_t len) noexcept {
+  return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
+    Session::current().standard_output().write({text, len});
+    return {};
+  }));
+}
+
+void error(const instar_host*, const char* text, size_t len, const char* hint,
+           size_t hint_len) noexcept {
+  Session::current().print_error({text, len}, {hint != nullptr ? hint : "", hint_len});
+}
+
+void warn(const instar_host*, const char* text, size_t len) noexcept {
+  Session::current().print_warning({text, len}, {});
+}
+
+int document(const instar_host*, instar_call* abi, const char* kind, const char* json, size_t len,
+             uint32_t style) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    INSTAR_TRY(const auto value, output::read_document({json, len}));
+    const auto wanted = style == INSTAR_OUTPUT_JSON ? output::Style::kJson : output::Style::kHuman;
+    auto& out = Session::current().standard_output();
+    out.write(output::document_text(kind, value, wanted));
+    return {};
+  }));
+}
+
+int map_begin(const instar_host*, uint32_t style) noexcept {
+  return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
+    auto& printer = map_printer();
+    printer.emplace(Session::current().standard_output(), style == INSTAR_OUTPUT_JSON
+                                                              ? output::MapStyle::kJson
+                                                              : output::MapStyle::kHuman);
+    printer->begin();
+    return {};
+  }));
+}
+
+int map_rows(const instar_host*, instar_call* abi, const instar_map_extent* extents,
+             size_t count) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    auto& printer = map_printer();
+    for (size_t i = 0; i < count; ++i)
+      INSTAR_CHECK(printer->add(extents[i]));
+    return {};
+  }));
+}
+
+int map_end(const instar_host*) noexcept {
+  return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
+    map_printer()->end();
+    map_printer().reset();
+    return {};
+  }));
+}
+
+output::ProgressSettings progress_settings(uint32_t style, double min_step) {
+  output::ProgressSettings settings;
+  settings.min_step = min_step;
+  if (style == INSTAR_PROGRESS_JSON) settings.style = output::ProgressStyle::kJson;
+  if (style != INSTAR_PROGRESS_QEMU) return settings;
+  settings.style = output::ProgressStyle::kQemu;
+  if (Session::current().invocation().strict) return settings;
+  if (const int columns = output::terminal_columns(STDOUT_FILENO); columns > 0) {
+    settings.style = output::ProgressStyle::kBar;
+    settings.columns = columns;
+  }
+  return settings;
+}
+
+instar_progress_handle* progress_open(const instar_host*, uint32_t style,
+                                      double min_step) noexcept {
+  try {
+    output::answer_progress_signal();
+    auto handle = std::make_unique<instar_progress_handle>(progress_settings(style, min_step));
+    handle->progress.report(0, 1);
+    return handle.release();
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+void progress_report(void* opaque, uint64_t done, uint64_t total) noexcept {
+  try {
+    static_cast<instar_progress_handle*>(opaque)->progress.report(done, total);
+  } catch (...) {
+    // Progress that can't be shown must not end the work.
+  }
+}
+
+instar_progress progress(instar_progress_handle* handle) noexcept {
+  return {handle, handle != nullptr ? &progress_report : nullptr};
+}
+
+void progress_close(instar_progress_handle* handle) noexcept {
+  if (handle == nullptr) return;
+  handle->progress.finish();
+  delete handle;
+}
+
+constexpr instar_output_ops kOps = {sizeof(instar_output_ops),
+                                    0,
+                                    &print,
+                                    &error,
+                                    &warn,
+                                    &document,
+                                    &map_begin,
+                                    &map_rows,
+                                    &map_end,
+                                    &progress_open,
+                                    &progress,
+                                    &progress_close};
+
+}  // namespace
+
+const instar_output_ops* output_service() {
+  return &kOps;
+}
+
+}  // namespace instar::host

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/host/session.hpp"
+
+#include <unistd.h>
+
+#include "core/host/services.hpp"
+#include "core/output/messages.hpp"
+#include "sdk/abi/objects.h"
+#include "sdk/abi/registry.h"
+
+namespace instar::host {
+
+namespace {
+
+Session* current_session = nullptr;
+
+registry::Settings registry_settings(const SessionOptions& options) {
+  registry::Settings settings;
+  settings.search = loader::standard_search_path(options.plugin_files);
+  settings.warn = [](std::string_view text) { Session::current().print_warning(text, {}); };
+  return settings;
+}
+
+block::Graph::Messages graph_messages(Session& session) {
+  block::Graph::Messages messages;
+  messages.opaque = &session;
+  messages.warn = [](void* opaque, std::string_view text, std::string_view more) {
+    static_cast<Session*>(opaque)->print_warning(text, more);
+  };
+  messages.print = [](void* opaque, std::string_view text) {
+    static_cast<Session*>(opaque)->standard_output().write(text);
+  };
+  messages.note = [](void*, std::string_view lines) { output::write_stderr(lines); };
+  return messages;
+}
+
+}  // namespace
+
+Invocation parse_invocation(const char* argv0) {
+  Invocation invocation;
+  invocation.program = argv0 != nullptr ? argv0 : "instar";
+  const auto slash = invocation.program.rfind('/');
+  invocation.base_name =
+      slash == std::string::npos ? invocation.program : invocation.program.substr(slash + 1);
+  invocation.strict = invocation.base_name == "qemu-img";
+  return invocation;
+}
+
+Session::Session(Invocation invocation, const SessionOptions& options)
+    : invocation_(std::move(invocation)),
+      standard_output_(STDOUT_FILENO),
+      registry_(registry_settings(options)),
+      graph_(registry_, options.references, graph_messages(*this)) {
+  current_session = this;
+  registry_.register_service(INSTAR_GRAPH_ID, graph_service());
+  registry_.register_service(INSTAR_ENGINE_ID, engine_service());
+  registry_.register_service(INSTAR_CLI_ID, cli_service());
+  registry_.register_service(INSTAR_OUTPUT_ID, output_service());
+  registry_.register_service(INSTAR_OBJECTS_ID, objects_service());
+}
+
+Session::~Session() {
+  current_session = nullptr;
+}
+
+Session& Session::current() {
+  return *current_session;
+}
+
+void Session::print_error(std::string_view message, std::string_view hint) const {
+  output::write_stderr(output::error_text(invocation_.base_name, message, hint));
+}
+
+void Session::print_warning(std::string_view message, std::string_view more_lines) const {
+  output::write_stderr(output::warning_text(invocation_.base_name, message, more_lines));
+}
+
+}  // namespace instar::host

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file session.hpp What one run of the tool has: its name, its registry, its graph. */
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/block/graph.hpp"
+#include "core/output/sink.hpp"
+#include "core/registry/registry.hpp"
+
+namespace instar::host {
+
+/** How the program was called. */
+struct Invocation {
+  std::string program;    ///< argv[0] as typed
+  std::string base_name;  ///< its last component without what follows a dot: the prefix of messages
+  bool strict = false;    ///< called as qemu-img
+};
+
+Invocation parse_invocation(const char* argv0);
+
+struct SessionOptions {
+  std::vector<std::string> plugin_files;                             ///< --plugin
+  block::ReferencePolicy references = block::ReferencePolicy::kAll;  ///< --references
+};
+
+/** One per process; [main] but for registry(). */
+class Session {
+ public:
+  Session(Invocation invocation, const SessionOptions& options);
+  ~Session();
+
+  /** The one that lives. Services, which are plain functions, find their state through it. */
+  static Session& current();
+
+  const Invocation& invocation() const { return invocation_; }
+  registry::Registry& registry() { return registry_; }
+  block::Graph& graph() { return graph_; }
+  /** Everything for stdout goes through it, in order. */
+  output::Sink& standard_output() { return standard_output_; }
+
+  void print_error(std::string_view message, std::string_view hint) const;
+  void print_warning(std::string_view message, std::string_view more_lines) const;
+
+ private:
+  Invocation invocation_;
+  output::FdSink standard_output_;
+  registry::Registry registry_;
+  block::Graph graph_;
+};
+
+}  // namespace instar::host
