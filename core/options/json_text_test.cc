@@ -130,6 +130,14 @@ object with_keys(std::initializer_list<const char*> keys) {
 }
 
 TEST(KeyOrder, IsTheGenuineOnesForEveryDocument) {
+  EXPECT_EQ(
+      keys_of(with_keys({"max-discard", "max-hw-iov", "max-write-zeroes", "max-iov",
+                         "opt-mem-alignment", "discard-alignment", "max-hw-transfer",
+                         "max-transfer", "min-mem-alignment", "opt-transfer", "request-alignment",
+                         "write-zeroes-alignment"})),
+      "write-zeroes-alignment request-alignment opt-transfer min-mem-alignment max-transfer "
+      "max-hw-transfer discard-alignment opt-mem-alignment max-iov max-write-zeroes max-hw-iov "
+      "max-discard ");
   EXPECT_EQ(keys_of(with_keys({"filename", "format", "virtual-size", "actual-size", "cluster-size",
                                "encrypted", "dirty-flag", "backing-filename",
                                "full-backing-filename", "backing-filename-format", "snapshots",

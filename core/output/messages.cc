@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/output/messages.hpp"
+
+#include <unistd.h>
+
+#include "core/base/file.hpp"
+
+namespace instar::output {
+namespace {
+
+void append_line(std::string& out, std::string_view line) {
+  out += line;
+  if (!line.ends_with('\n')) out += '\n';
+}
+
+}  // namespace
+
+std::string error_text(std::string_view program, std::string_view message, std::string_view hint) {
+  std::string text = cat(program, ": ");
+  append_line(text, message);
+  if (!hint.empty()) append_line(text, hint);
+  return text;
+}
+
+std::string warning_text(std::string_view program, std::string_view message,
+                         std::string_view hint) {
+  return error_text(program, cat("warning: ", message), hint);
+}
+
+void write_stderr(std::string_view text) {
+  static_cast<void>(base::write_all(STDERR_FILENO, text));
+}
+
+}  // namespace instar::output

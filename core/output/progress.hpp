@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file progress.hpp How far a long operation is.
+ *
+ * QEMU's style prints "    (12.34/100%)\r" whenever it moved by more than a step, and always at 0
+ * and 100; scripts parse it. SIGUSR1 asks for one line on stderr where no progress is shown.
+ */
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include "core/output/sink.hpp"
+
+namespace instar::output {
+
+enum class ProgressStyle {
+  kNone,  ///< only answers SIGUSR1
+  kQemu,
+  kBar,   ///< for people, on a terminal: a bar, rate and time left
+  kJson,  ///< a line of JSON per step: {"percent": 12.34, "done": 5, "total": 40, "elapsed": 1.25}
+};
+
+struct ProgressSettings {
+  ProgressStyle style = ProgressStyle::kNone;
+  double min_step = 1;   ///< percent
+  bool in_bytes = true;  ///< done and total are bytes: the bar shows a rate
+  int columns = 80;      ///< of the terminal
+};
+
+/** report may be called from several threads at once; finish once, at the end. */
+class Progress {
+ public:
+  using Clock = std::function<std::chrono::steady_clock::time_point()>;
+
+  /** Both sinks outlive it. `errors` gets the answers to SIGUSR1. */
+  Progress(const ProgressSettings& settings, Sink& out, Sink& errors,
+           Clock clock = &std::chrono::steady_clock::now);
+
+  /** done of total; a total of 0 counts as all done. */
+  void report(uint64_t done, uint64_t total);
+
+  /** Ends the line that was shown, if one was. */
+  void finish();
+
+ private:
+  bool is_due(float percent) const;
+  void print(float percent, uint64_t done, uint64_t total);
+  void print_bar(float percent, uint64_t done, uint64_t total);
+  void print_json(float percent, uint64_t done, uint64_t total);
+  double elapsed() const;
+
+  const ProgressSettings settings_;
+  Sink& out_;
+  Sink& errors_;
+  const Clock clock_;
+  std::mutex mutex_;
+  const std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_bar_;
+  float last_printed_ = 0;  // single precision: its rounding is visible in the digits
+};
+
+/** Installs the handler of SIGUSR1, which every Progress of style kNone answers. */
+void answer_progress_signal();
+
+/** Width of the terminal behind `fd`, or 0 if it is none. */
+int terminal_columns(int fd);
+
+}  // namespace instar::output

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/output/sink.hpp"
+
+#include "core/base/file.hpp"
+
+namespace instar::output {
+namespace {
+
+constexpr size_t kBufferSize = 64 * 1024;
+
+}  // namespace
+
+FdSink::~FdSink() {
+  static_cast<void>(flush());
+}
+
+void FdSink::put(std::string_view text) {
+  if (status_ && !text.empty()) status_ = base::write_all(fd_, text);
+}
+
+void FdSink::write(std::string_view text) {
+  if (buffer_.size() + text.size() > kBufferSize) {
+    put(buffer_);
+    buffer_.clear();
+  }
+  if (text.size() >= kBufferSize) {
+    put(text);
+  } else {
+    buffer_ += text;
+  }
+}
+
+Status FdSink::flush() {
+  put(buffer_);
+  buffer_.clear();
+  return status_;
+}
+
+}  // namespace instar::output
