@@ -18,8 +18,8 @@ namespace instar::sdk {
 
 /**
  * CommandLine line("info", "[OPTIONS] FILE", "Describes an image.");
- * line.flag('U', "force-share", share, "…").text('f', "format", "FMT", format,
- * "…").operands(files); if (const auto status = line.parse(context)) return *status;
+ * line.flag('U', "force-share", share, "…").operands(files);
+ * if (const auto status = line.parse(context)) return *status;
  *
  * Long names of one option are separated by '|'; --help shows the first. An empty help text hides
  * an option.

@@ -4,12 +4,13 @@
  * Formats, protocols and node filters as ordinary classes.
  *
  * A driver class T has `static Result<std::unique_ptr<T>> open(OpenContext&)` and what node.hpp
- * says; it may have static Status create(CreateContext&) static int probe(ConstBytes head,
- * std::string_view filename)             formats with "code": true static
- * Result<instar_measure_result> measure(Host, const Options&, NodeRef source)        formats static
- * Status remove(Host, const std::string& filename)                  protocols static
- * Result<std::string> parse_filename(std::string_view filename)     protocols: flat JSON object of
- * strings
+ * says; it may have
+ *     static Status create(CreateContext&)
+ *     static int probe(ConstBytes head, std::string_view filename)     formats with "code": true
+ *     static Result<instar_measure_result> measure(Host, const Options&, NodeRef source)   formats
+ *     static Status remove(Host, const std::string& filename)          protocols
+ *     static Result<std::string> parse_filename(std::string_view filename)
+ *                                              protocols: gives a flat JSON object of strings
  */
 #pragma once
 

@@ -7,15 +7,16 @@
  *     Status read(const Call&, uint64_t offset, IoVec to)
  *     Status read(uint64_t offset, Bytes to)
  * and may have, each by this name; what it lacks is absent for the host:
- *     void|Status limits(instar_node_limits&)
+ *     void limits(instar_node_limits&)            changes what was filled in from the functions
  *     Status write(const Call&, uint64_t offset, IoVec from, uint32_t flags)
  *     Status write_zeroes(const Call&, uint64_t offset, uint64_t length, uint32_t flags)
  *     Status discard(const Call&, uint64_t offset, uint64_t length)
  *     Status flush(const Call&)
  *     Result<size_t> extents(const Call&, uint64_t offset, uint64_t length, instar_extent* out,
- * size_t max) Status close(const Call&)                           before the destructor static
- * constexpr instar_thread_model kThreads       default: INSTAR_THREADS_PER_NODE and the functions
- * of the optional interfaces, see interfaces.hpp.
+ *                            size_t max)
+ *     Status close(const Call&)                   runs before the destructor
+ *     static constexpr instar_thread_model kThreads    default: INSTAR_THREADS_PER_NODE
+ * and the functions of the optional interfaces, see interfaces.hpp.
  */
 #pragma once
 
