@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/compare.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "core/block/status.hpp"
+#include "core/engine/pool.hpp"
+#include "core/engine/progress.hpp"
+#include "core/engine/raw_file.hpp"
+#include "core/engine/zero_detect.hpp"
+#include "sdk/cpp/bytes.hpp"
+
+namespace instar::engine {
+
+namespace {
+
+constexpr uint64_t kSector = 512;
+constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: the offset in a message about a read error
+constexpr size_t kRead = 256 << 10;    // two of them stay in a core's cache
+constexpr uint64_t kLittle = 4 << 20;  // not worth a thread
+
+/** Walks one image's status; strict comparison wants to know where runs really end. */
+class Cursor {
+ public:
+  Cursor(block::Node& node, uint64_t size, RawFiles& files)
+      : node_(node), files_(files), size_(size) {}
+
+  block::Node& node() const { return node_; }
+  uint64_t size() const { return size_; }
+
+  /** The run at `offset`, from there on. Offsets never go back. */
+  Result<block::ChainExtent> at(const Call& call, uint64_t offset) {
+    for (;;) {
+      while (index_ < batch_.size() && batch_[index_].offset + batch_[index_].length <= offset)
+        ++index_;
+      const bool last = index_ + 1 >= batch_.size();
+      const bool ends_early =
+          !batch_.empty() && batch_.back().offset + batch_.back().length < size_;
+      if (index_ < batch_.size() && !(last && ends_early && !extended_)) break;
+      INSTAR_CHECK(refill(call, offset));
+    }
+    block::ChainExtent run = batch_[index_];
+    const uint64_t skipped = offset - run.offset;
+    run.offset += skipped;
+    run.length -= skipped;
+    run.file_offset += skipped;
+    return run;
+  }
+  const RawFile* plain(const block::ChainExtent& run) { return files_.plain(run); }
+
+ private:
+  /** A new batch from `offset` on, so that a run cut off by a batch's end is seen as a whole. */
+  Status refill(const Call& call, uint64_t offset) {
+    INSTAR_TRY(batch_, chain_status(call, node_, offset, size_ - offset, {}));
+    if (batch_.empty()) return fail(EIO, errno_text(EIO));
+    index_ = 0;
+    extended_ = batch_.size() == 1;
+    return {};
+  }
+
+  block::Node& node_;
+  RawFiles& files_;
+  uint64_t size_;
+  std::vector<block::ChainExtent> batch_;
+  size_t index_ = 0;
+  bool extended_ = false;  ///< the batch is one run: asking again tells no more
+};
+
+bool holds_data(const block::ChainExtent& run) {
+  constexpr uint32_t kZero = INSTAR_EXTENT_ZERO;
+  return (run.flags & kZero) == 0 && (run.flags & INSTAR_EXTENT_ALLOCATED) != 0;
+}
+
+/** What strict mode compares: the status bits that qemu-img sees, with "ends the image" as one. */
+uint32_t strict_status(const block::ChainExtent& run, uint64_t size) {
+  constexpr uint32_t kSeen = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED |
+                             INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_COMPRESSED;
+  constexpr uint32_t kEnd = 1u << 31;
+  return (run.flags & kSeen) | (run.offset + run.length == size ? kEnd : 0);
+}
+
+/** A range of which at least one image must be read. */
+struct Ticket {
+  uint64_t number = 0;
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  bool read[2] = {false, false};
+  const RawFile* file[2] = {nullptr, nullptr};
+  uint64_t file_offset[2] = {0, 0};
+};
+
+class Comparer {
+ public:
+  Comparer(const Call& call, const CompareJob& job, instar_compare_result* result)
+      : call_(call),
+        job_(job),
+        result_(*result),
+        team_(choose_workers(job.workers), [this] { work(); }) {}
+
+  Status run();
+
+ private:
+  /** What ends the comparison early; that at the lowest offset counts. */
+  struct Finding {
+    uint64_t offset = UINT64_MAX;
+    instar_compare_verdict verdict = INSTAR_COMPARE_EQUAL;
+    int failed_image = 0;  ///< 1 or 2: `error` holds
+    Error error{};
+  };
+
+  void work();
+  Status work_through(uint8_t* a, uint8_t* b);
+  Result<bool> take(Ticket& ticket);
+  Result<bool> plan(Ticket& ticket);
+  Status plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length);
+  bool same_place(const block::ChainExtent* runs);
+  bool check(const Ticket& ticket, uint8_t* a, uint8_t* b);
+  bool read(const Ticket& ticket, int image, uint64_t offset, uint8_t* to, size_t length);
+  void found(Finding finding);
+  Result<block::ChainExtent> status(int image, uint64_t offset);
+
+  const Call& call_;
+  const CompareJob& job_;
+  instar_compare_result& result_;
+  RawFiles files_;
+  std::unique_ptr<Cursor> cursors_[2];
+  std::unique_ptr<Progress> progress_;
+  uint64_t common_ = 0;  ///< bytes that both have
+  uint64_t total_ = 0;
+  std::mutex plan_mutex_;
+  uint64_t position_ = 0;
+  uint64_t handed_out_ = 0;
+  bool ended_ = false;
+  std::mutex finding_mutex_;
+  Finding finding_;
+  JobError error_;
+  Team team_;
+};
+
+Status Comparer::run() {
+  block::Node* nodes[2] = {job_.a, job_.b};
+  uint64_t sizes[2];
+  for (int i = 0; i < 2; ++i) {
+    auto size = nodes[i]->size();
+    if (!size) {
+      result_.failed_image = static_cast<uint32_t>(i + 1);
+      return std::move(size).error();
+    }
+    sizes[i] = sdk::round_up(*size, kSector);
+    cursors_[i] = std::make_unique<Cursor>(*nodes[i], sizes[i], files_);
+  }
+  if (job_.strict && sizes[0] != sizes[1]) {
+    result_.verdict = INSTAR_COMPARE_SIZE;
+    return {};
+  }
+  common_ = std::min(sizes[0], sizes[1]);
+  total_ = std::max(sizes[0], sizes[1]);
+  progress_ = std::make_unique<Progress>(job_.progress, total_);
+  team_.run();
+  INSTAR_CHECK(error_.status());
+  result_.size_differs = sizes[0] != sizes[1] && finding_.offset >= common_ ? 1 : 0;
+  if (finding_.offset == UINT64_MAX) return {};
+  result_.offset = finding_.offset;
+  if (finding_.failed_image != 0) {
+    result_.failed_image = static_cast<uint32_t>(finding_.failed_image);
+    return std::move(finding_.error);
+  }
+  result_.verdict = finding_.verdict;
+  return {};
+}
+
+void Comparer::found(Finding finding) {
+  const std::lock_guard lock(finding_mutex_);
+  if (finding.offset < finding_.offset) finding_ = std::move(finding);
+}
+
+void Comparer::work() {
+  Status status;
+  try {
+    const auto buffers = std::make_unique_for_overwrite<uint8_t[]>(2 * kRead);
+    status = work_through(buffers.get(), buffers.get() + kRead);
+  } catch (const std::bad_alloc&) {
+    status = fail(ENOMEM, errno_text(ENOMEM));
+  }
+  if (status) return;
+  error_.set(0, std::move(status).error());
+  const std::lock_guard lock(plan_mutex_);
+  ended_ = true;
+}
+
+Status Comparer::work_through(uint8_t* a, uint8_t* b) {
+  Ticket ticket;
+  for (;;) {
+    INSTAR_TRY(const bool more, take(ticket));
+    if (!more) return {};
+    if (check(ticket, a, b)) {
+      progress_->add(ticket.length);
+      continue;
+    }
+    const std::lock_guard lock(plan_mutex_);
+    ended_ = true;
+  }
+}
+
+Result<bool> Comparer::take(Ticket& ticket) {
+  const std::lock_guard lock(plan_mutex_);
+  if (ended_) return false;
+  if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
+  INSTAR_TRY(const bool more, plan(ticket));
+  ended_ = !more;
+  handed_out_ += ticket.length;
+  if (more && handed_out_ > kLittle) team_.grow();
+  return more;
+}
+
+Result<block::ChainExtent> Comparer::status(int image, uint64_t offset) {
+  auto run = cursors_[image]->at(call_, offset);
+  if (!run)
+    found(
+        {offset, INSTAR_COMPARE_EQUAL, image + 1,
+         fail(ENODATA, "Sector allocation test failed for ", cursors_[image]->node().filename())});
+  return run;
+}
+
+/** The next range that must be read; false: there is none. */
+Result<bool> Comparer::plan(Ticket& ticket) {
+  ticket.length = 0;
+  while (position_ < total_) {
+    if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
+    const uint64_t offset = position_;
+    block::ChainExtent runs[2];
+    bool exists[2];
+    uint64_t length = total_ - offset;
+    for (int i = 0; i < 2; ++i) {
+      exists[i] = offset < cursors_[i]->size();
+      if (!exists[i]) {
+        runs[i].flags = INSTAR_EXTENT_ZERO;
+        continue;
+      }
+      auto run = status(i, offset);
+      if (!run) return false;
+      runs[i] = *run;
+      length = std::min(length, runs[i].length);
+    }
+    if (job_.strict && strict_status(runs[0], total_) != strict_status(runs[1], total_)) {
+      found({offset, INSTAR_COMPARE_STATUS, 0, {}});
+      return false;
+    }
+    INSTAR_CHECK(plan_range(ticket, runs, length));
+    if (ticket.length > 0) return true;
+  }
+  return false;
+}
+
+Status Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length) {
+  const bool data[2] = {holds_data(runs[0]), holds_data(runs[1])};
+  if ((!data[0] && !data[1]) || (data[0] && data[1] && same_place(runs))) {
+    position_ += length;
+    progress_->add(length);
+    return {};
+  }
+  ticket.offset = position_;
+  ticket.length = std::min(length, kWindow);
+  for (int i = 0; i < 2; ++i) {
+    ticket.read[i] = data[i];
+    ticket.file[i] = data[i] ? cursors_[i]->plain(runs[i]) : nullptr;
+    if (ticket.file[i] != nullptr && ticket.file[i]->direct()) ticket.file[i] = nullptr;
+    ticket.file_offset[i] = runs[i].file_offset;
+  }
+  position_ += ticket.length;
+  return {};
+}
+
+/** Both images take the range from the very same bytes, as overlays of one backing file do. */
+bool Comparer::same_place(const block::ChainExtent* runs) {
+  const RawFile* a = cursors_[0]->plain(runs[0]);
+  const RawFile* b = cursors_[1]->plain(runs[1]);
+  return a != nullptr && b != nullptr &&
+         a->same_bytes(runs[0].file_offset, *b, runs[1].file_offset);
+}
+
+/** False: something was found, and later ranges do not matter any more. */
+bool Comparer::check(const Ticket& ticket, uint8_t* a, uint8_t* b) {
+  uint8_t* buffers[2] = {a, b};
+  for (uint64_t done = 0; done < ticket.length; done += kRead) {
+    const auto length = static_cast<size_t>(std::min<uint64_t>(kRead, ticket.length - done));
+    for (int i = 0; i < 2; ++i)
+      if (ticket.read[i] && !read(ticket, i, done, buffers[i], length)) return false;
+    size_t at = 0;
+    if (ticket.read[0] && ticket.read[1])
+      at = first_different_sector(a, b, length);
+    else
+      at = first_nonzero_sector(ticket.read[0] ? a : b, length);
+    if (at == length) continue;
+    found({ticket.offset + done + at, INSTAR_COMPARE_CONTENT, 0, {}});
+    return false;
+  }
+  return true;
+}
+
+bool Comparer::read(const Ticket& ticket, int image, uint64_t done, uint8_t* to, size_t length) {
+  int code = 0;
+  if (ticket.file[image] != nullptr) {
+    code = -ticket.file[image]->read(ticket.file_offset[image] + done, to, length);
+  } else {
+    const auto status = cursors_[image]->node().read(call_, ticket.offset + done, to, length);
+    if (!status) code = status.error().code;
+  }
+  if (code == 0) return true;
+  found({ticket.offset, INSTAR_COMPARE_EQUAL, image + 1,
+         fail(EIO, "Error while reading offset ", ticket.offset, " of ",
+              cursors_[image]->node().filename(), ": ", errno_text(code))});
+  return false;
+}
+
+}  // namespace
+
+Status compare(const Call& call, const CompareJob& job, instar_compare_result* result) {
+  const uint32_t struct_size = result->struct_size;
+  *result = {};
+  result->struct_size = struct_size;
+  return Comparer(call, job, result).run();
+}
+
+}  // namespace instar::engine

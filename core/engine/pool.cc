@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/pool.hpp"
+
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+
+namespace instar::engine {
+
+namespace {
+
+constexpr size_t kStackSize = 256 * 1024;
+constexpr unsigned kMostWorkers = 16;
+constexpr unsigned kMostByItself = 4;
+
+/** Signals are for the thread that was there before us. */
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+unsigned choose_workers(uint32_t asked) {
+  if (asked != 0) return std::min(asked, kMostWorkers);
+  cpu_set_t cpus;
+  const int cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+  return std::clamp(static_cast<unsigned>(cores), 2u, kMostByItself);
+}
+
+Team::Team(unsigned max_workers, std::function<void()> work)
+    : max_workers_(max_workers), work_(std::move(work)) {
+  threads_.reserve(max_workers_);
+}
+
+void* Team::enter(void* self) {
+  static_cast<Team*>(self)->work_();
+  return nullptr;
+}
+
+void Team::grow() {
+  const std::lock_guard lock(mutex_);
+  if (started_ + 1 >= max_workers_) return;
+  ++started_;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, kStackSize);
+  const SignalsBlocked blocked;
+  pthread_t thread;
+  if (pthread_create(&thread, &attributes, &Team::enter, this) == 0) threads_.push_back(thread);
+  pthread_attr_destroy(&attributes);
+}
+
+void Team::run() {
+  work_();
+  join();
+}
+
+void Team::join() {
+  for (;;) {
+    std::vector<pthread_t> threads;
+    {
+      const std::lock_guard lock(mutex_);
+      threads.swap(threads_);
+    }
+    if (threads.empty()) return;
+    for (const pthread_t thread : threads)
+      pthread_join(thread, nullptr);
+  }
+}
+
+bool Turnstile::wait(uint64_t ticket) {
+  if (!ordered_) return true;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopped_ || next_ == ticket; });
+  return !stopped_;
+}
+
+void Turnstile::pass(uint64_t ticket) {
+  if (!ordered_) return;
+  const std::lock_guard lock(mutex_);
+  early_.push_back(ticket);
+  const auto find_next = [&] { return std::find(early_.begin(), early_.end(), next_); };
+  for (auto found = find_next(); found != early_.end(); found = find_next()) {
+    early_.erase(found);
+    ++next_;
+  }
+  changed_.notify_all();
+}
+
+void Turnstile::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  changed_.notify_all();
+}
+
+void JobError::set(uint64_t offset, Error error) {
+  const std::lock_guard lock(mutex_);
+  if (set_ && offset_ <= offset) return;
+  set_ = true;
+  offset_ = offset;
+  error_ = std::move(error);
+}
+
+bool JobError::any() const {
+  const std::lock_guard lock(mutex_);
+  return set_;
+}
+
+Status JobError::status() const {
+  const std::lock_guard lock(mutex_);
+  if (set_) return error_;
+  return {};
+}
+
+}  // namespace instar::engine

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/raw_file.hpp"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "sdk/abi/map.h"
+#include "sdk/abi/rawfd.h"
+
+namespace instar::engine {
+
+std::unique_ptr<RawFile> RawFile::of(block::Node& node) {
+  void* self = nullptr;
+  const auto* ops = node.interface<instar_rawfd_ops>(INSTAR_RAWFD_ID, &self);
+  if (ops == nullptr || ops->get == nullptr) return nullptr;
+  instar_rawfd raw{};
+  raw.struct_size = sizeof raw;
+  sdk::OutgoingCall call;
+  struct stat st;
+  if (ops->get(self, call.abi(), &raw) < 0 || fstat(raw.fd, &st) != 0) return nullptr;
+  std::unique_ptr<RawFile> file(new RawFile);
+  file->fd_ = raw.fd;
+  file->base_ = raw.base;
+  file->direct_ = raw.direct != 0;
+  file->regular_ = S_ISREG(st.st_mode);
+  file->device_ = S_ISREG(st.st_mode) ? st.st_dev : st.st_rdev;
+  file->inode_ = S_ISREG(st.st_mode) ? st.st_ino : 0;
+  struct statfs fs;
+  if (file->regular_ && fstatfs(raw.fd, &fs) == 0) {
+    if (fs.f_bsize > 0) file->block_size_ = static_cast<uint64_t>(fs.f_bsize);
+    // ext4 reserves and counts every block of a delayed allocation by itself; space that is there
+    // already is written at twice the speed. Others gain nothing from it.
+    file->reserving_ = fs.f_type == EXT4_SUPER_MAGIC;
+  }
+  return file;
+}
+
+bool RawFile::same_bytes(uint64_t offset, const RawFile& other, uint64_t other_offset) const {
+  return device_ == other.device_ && inode_ == other.inode_ && regular_ == other.regular_ &&
+         base_ + offset == other.base_ + other_offset;
+}
+
+int RawFile::read(uint64_t offset, void* to, size_t len) const {
+  auto* at = static_cast<uint8_t*>(to);
+  while (len > 0) {
+    const ssize_t n = pread(fd_, at, len, static_cast<off_t>(base_ + offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -errno;
+    if (n == 0) {
+      std::memset(at, 0, len);
+      return 0;
+    }
+    at += n;
+    offset += static_cast<uint64_t>(n);
+    len -= static_cast<size_t>(n);
+  }
+  return 0;
+}
+
+int RawFile::write(uint64_t offset, const void* from, size_t len) const {
+  const auto* at = static_cast<const uint8_t*>(from);
+  while (len > 0) {
+    const ssize_t n = pwrite(fd_, at, len, static_cast<off_t>(base_ + offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -errno;
+    if (n == 0) return -ENOSPC;
+    at += n;
+    offset += static_cast<uint64_t>(n);
+    len -= static_cast<size_t>(n);
+  }
+  return 0;
+}
+
+void RawFile::reserve(uint64_t offset, uint64_t len) const {
+  constexpr uint64_t kWorthwhile = 128 * 1024;
+  if (len < kWorthwhile || !reserving_.load(std::memory_order_relaxed)) return;
+  const int result = fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(base_ + offset),
+                               static_cast<off_t>(len));
+  // Also when space runs out: the write that follows says so in its own words.
+  if (result != 0) reserving_.store(false, std::memory_order_relaxed);
+}
+
+bool RawFile::same_file_system(const RawFile& source) const {
+  return regular_ && source.regular_ && device_ == source.device_;
+}
+
+bool RawFile::can_clone_from(const RawFile& source) const {
+  struct stat st;
+  if (!same_file_system(source) || fstat(source.fd_, &st) != 0) return false;
+  // A range that no file system accepts: those that share blocks refuse the range, the others all.
+  file_clone_range range{};
+  range.src_fd = source.fd_;
+  range.src_offset = (static_cast<uint64_t>(st.st_size) | (block_size_ - 1)) + 2;
+  range.src_length = 1;
+  range.dest_offset = range.src_offset;
+  return ioctl(fd_, FICLONERANGE, &range) != 0 && errno == EINVAL;
+}
+
+int RawFile::clone_from(const RawFile& source, uint64_t source_offset, uint64_t offset,
+                        uint64_t len) const {
+  file_clone_range range{};
+  range.src_fd = source.fd_;
+  range.src_offset = source.base_ + source_offset;
+  range.src_length = len;
+  range.dest_offset = base_ + offset;
+  return ioctl(fd_, FICLONERANGE, &range) == 0 ? 0 : -errno;
+}
+
+int RawFile::copy_from(const RawFile& source, uint64_t source_offset, uint64_t offset,
+                       uint64_t len) const {
+  auto from = static_cast<off_t>(source.base_ + source_offset);
+  auto to = static_cast<off_t>(base_ + offset);
+  while (len > 0) {
+    const ssize_t n = copy_file_range(source.fd_, &from, fd_, &to, len, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return n < 0 ? -errno : -EIO;
+    len -= static_cast<uint64_t>(n);
+  }
+  return 0;
+}
+
+RawFiles::Known& RawFiles::look_up(block::Node& node) {
+  for (const auto& known : known_)
+    if (known->node == &node) return *known;
+  void* self = nullptr;
+  const bool plain = node.kind() == block::NodeKind::kProtocol ||
+                     node.interface<instar_map_ops>(INSTAR_MAP_ID, &self) != nullptr;
+  known_.push_back(std::make_unique<Known>(Known{&node, plain, RawFile::of(node)}));
+  return *known_.back();
+}
+
+const RawFile* RawFiles::find(block::Node& node) {
+  return look_up(node).file.get();
+}
+
+const RawFile* RawFiles::plain(const block::ChainExtent& extent) {
+  constexpr uint32_t kPacked = INSTAR_EXTENT_COMPRESSED | INSTAR_EXTENT_ENCRYPTED;
+  if ((extent.flags & INSTAR_EXTENT_OFFSET) == 0 || (extent.flags & kPacked) != 0) return nullptr;
+  if (extent.file == nullptr || extent.layer == nullptr) return nullptr;
+  if (!look_up(*extent.layer).allows_plain_reads) return nullptr;
+  return find(*extent.file);
+}
+
+}  // namespace instar::engine
