@@ -107,6 +107,7 @@ Result<NodePtr> Graph::Private::open_image(const OpenSpec& spec) {
   if (spec.cache.direct) request.flags |= INSTAR_OPEN_NO_CACHE;
   if (spec.cache.no_flush) request.flags |= INSTAR_OPEN_NO_FLUSH;
   if (spec.cache.writethrough) request.flags |= INSTAR_OPEN_WRITETHROUGH;
+  request.permissions = top_permissions(request.flags);
   if (spec.image_opts) {
     auto read = options::read_image_options(spec.filename);
     for (const auto& warning : read.warnings)
@@ -119,6 +120,9 @@ Result<NodePtr> Graph::Private::open_image(const OpenSpec& spec) {
   } else {
     request.filename = spec.filename;
   }
+  if (!spec.options.empty())
+    for (auto& [key, value] : options::read_image_options(spec.options).flat)
+      request.options[key] = std::move(value);
   if (!spec.format.empty()) request.options["driver"] = spec.format;
   return open_node(std::move(request));
 }

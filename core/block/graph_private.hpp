@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/block/graph.hpp"
+#include "core/block/permissions.hpp"
 #include "core/options/json_options.hpp"
 #include "core/options/option_table.hpp"
 
@@ -23,6 +24,8 @@ struct NodeRequest {
   std::optional<std::string> filename;  ///< plain or json:, as the user or an image says it
   json::object options;                 ///< flat; what the user said of this node and its children
   uint32_t flags = 0;                   ///< enum instar_open_flags
+  Permissions permissions;              ///< what its user needs of it
+  bool top = true;                      ///< no other node uses it: nobody else will apply them
   bool protocol = false;                ///< no format layer unless `options` name one
   ReferenceChain chain;                 ///< the files above
 };

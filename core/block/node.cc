@@ -16,6 +16,7 @@
 #include "sdk/abi/compress.h"
 #include "sdk/abi/make_empty.h"
 #include "sdk/abi/map.h"
+#include "sdk/abi/permissions.h"
 #include "sdk/abi/rawfd.h"
 #include "sdk/abi/resize.h"
 #include "sdk/abi/snapshot.h"
@@ -45,6 +46,7 @@ size_t table_size(std::string_view id) {
   static const std::map<std::string_view, size_t> kSizes = {
       {INSTAR_INFO_ID, sizeof(instar_info_ops)},
       {INSTAR_MAP_ID, sizeof(instar_map_ops)},
+      {INSTAR_PERMISSIONS_ID, sizeof(instar_permissions_ops)},
       {INSTAR_RAWFD_ID, sizeof(instar_rawfd_ops)},
       {INSTAR_COMPRESS_ID, sizeof(instar_compress_ops)},
       {INSTAR_SNAPSHOT_ID, sizeof(instar_snapshot_ops)},

@@ -81,6 +81,7 @@ Result<NodePtr> Opening::run() {
   INSTAR_TRY(const instar_node driver_node, open_driver());
   INSTAR_TRY(NodePtr node, wrap(driver_node));
   INSTAR_CHECK(check_leftovers());
+  if (request_.top) INSTAR_CHECK(apply_permissions(*node, request_.permissions));
   return node;
 }
 
@@ -258,6 +259,7 @@ Result<instar_node> Opening::open_driver() {
   instar_open_args args{};
   args.struct_size = sizeof args;
   args.flags = request_.flags;
+  if (driver_.is_protocol()) args.flags |= INSTAR_OPEN_DEFER_LOCKS;
   args.filename = filename.c_str();
   args.options = {abi_options.data(), abi_options.size()};
   args.opener = &opener_;

@@ -31,6 +31,9 @@ class Opening : public std::enable_shared_from_this<Opening> {
   std::string take_text(const char* name);
   Status take_backing_override();
   Status open_file();
+  instar_child_role file_role() const;
+  Permissions permissions_of(const instar_child_request& request) const;
+  Status settle_role(Child& child, const instar_child_request& request);
   Status choose_format();
   Status check_driver();
   Result<instar_node> open_driver();

@@ -28,6 +28,7 @@ uint32_t Opening::child_flags(instar_child_role role, bool read_only) const {
     flags |= INSTAR_OPEN_UNMAP;  // the format itself heeds the user's wish
   }
   if (role == INSTAR_CHILD_FILE) flags &= ~uint32_t{INSTAR_OPEN_NO_IO};
+  flags &= ~uint32_t{INSTAR_OPEN_NO_SHARE | INSTAR_OPEN_RESIZE};
   // Only what the user writes to needs every write on the storage.
   flags &= ~uint32_t{INSTAR_OPEN_WRITETHROUGH};
   if (read_only) flags &= ~uint32_t{INSTAR_OPEN_WRITE};
@@ -45,21 +46,29 @@ Status Opening::open_file() {
     return {};
   }
   if (!request_.filename && file_options.empty()) return {};
-  const auto role = driver_.provider != nullptr && driver_.kind() == NodeKind::kFilter
-                        ? INSTAR_CHILD_FILTERED
-                        : INSTAR_CHILD_FILE;
   NodeRequest below;
   below.filename = request_.filename;
   below.options = std::move(file_options);
-  below.flags = child_flags(role, false);
+  below.flags = child_flags(file_role(), false);
+  below.permissions = child_permissions(request_.permissions, request_.flags, file_role());
   below.protocol = true;
+  below.top = false;
   below.chain = request_.chain;
   INSTAR_TRY(NodePtr node, graph_.open_node(std::move(below)));
   if (const std::string& plain = node->names().exact_filename;
       node->kind() == NodeKind::kProtocol && !plain.empty() && !options::protocol_prefix(plain))
     INSTAR_CHECK(request_.chain.enter(plain));
-  children_.push_back({"file", role, std::move(node)});
+  children_.push_back({"file", file_role(), std::move(node)});
   return {};
+}
+
+/** As far as it can be told before the driver asks for it. */
+instar_child_role Opening::file_role() const {
+  if (driver_.provider == nullptr) return INSTAR_CHILD_FILE;
+  if (driver_.kind() == NodeKind::kFilter) return INSTAR_CHILD_FILTERED;
+  if (driver_.name() != "raw") return INSTAR_CHILD_FILE;
+  const bool window = options_.contains("offset") || options_.contains("size");
+  return window ? INSTAR_CHILD_DATA : INSTAR_CHILD_FILTERED;
 }
 
 Result<uint32_t> Opening::open_child(const instar_child_request& request, instar_node** out) {
@@ -67,16 +76,28 @@ Result<uint32_t> Opening::open_child(const instar_child_request& request, instar
   for (uint32_t i = 0; i < opened.size(); ++i) {
     if (opened[i].name != request.name || request.reference != nullptr) continue;
     *out = const_cast<instar_node*>(opened[i].node->abi());
-    if (node_ == nullptr) children_[i].role = static_cast<instar_child_role>(request.role);
+    if (node_ == nullptr) INSTAR_CHECK(settle_role(children_[i], request));
     return i;
   }
   INSTAR_TRY(NodePtr child, request_child(request));
   if (child == nullptr) return uint32_t{0};
+  INSTAR_CHECK(apply_permissions(*child, permissions_of(request)));
   *out = const_cast<instar_node*>(child->abi());
   Child edge{request.name, static_cast<instar_child_role>(request.role), std::move(child)};
   if (node_ != nullptr) return node_->add_child(std::move(edge));
   children_.push_back(std::move(edge));
   return static_cast<uint32_t>(children_.size() - 1);
+}
+
+Permissions Opening::permissions_of(const instar_child_request& request) const {
+  return child_permissions(request_.permissions, request_.flags,
+                           static_cast<instar_child_role>(request.role));
+}
+
+/** Now the driver says what the file below is to it. */
+Status Opening::settle_role(Child& child, const instar_child_request& request) {
+  child.role = static_cast<instar_child_role>(request.role);
+  return apply_permissions(*child.node, permissions_of(request));
 }
 
 /** nullptr for an optional child that nobody names. */
@@ -105,6 +126,8 @@ Result<NodePtr> Opening::open_backing(const instar_child_request& request, json:
   const std::string reference = text_or_empty(request.reference);
   NodeRequest below;
   below.flags = child_flags(INSTAR_CHILD_BACKING, true);
+  below.permissions = permissions_of(request);
+  below.top = false;
   below.chain = request_.chain;
   if (!options.empty()) backing_overridden_ = true;
   const auto open = [&]() -> Result<NodePtr> {
@@ -129,6 +152,8 @@ Result<NodePtr> Opening::open_data(const instar_child_request& request, json::ob
   NodeRequest below;
   const bool read_only = (request.flags & INSTAR_CHILD_READ_ONLY) != 0;
   below.flags = child_flags(static_cast<instar_child_role>(request.role), read_only);
+  below.permissions = permissions_of(request);
+  below.top = false;
   below.protocol = true;
   below.chain = request_.chain;
   if (!reference.empty() && !names_a_file(options)) {

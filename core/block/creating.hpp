@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file creating.hpp One image on its way: what its format's create makes through
+ * instar_creator. */
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/block/graph_private.hpp"
+
+namespace instar::block {
+
+/** The file that a protocol's create and remove mean: without the scheme where the protocol does
+ * not read names itself. */
+std::string file_of(const Graph::Private& graph, const Driver& protocol,
+                    const std::string& filename);
+
+class Creating {
+ public:
+  /** @param bound the options of the format and the protocol together; outlives this. */
+  Creating(Graph::Private& graph, const Driver& format, const std::string& filename,
+           const options::BoundOptions& bound);
+
+  /** Removes what it made if the format fails. */
+  Status run();
+
+ private:
+  static int create_file_of(const instar_creator* creator, instar_call* call, const char* name,
+                            uint64_t size, instar_node** out) noexcept;
+  static int open_file_of(const instar_creator* creator, instar_call* call, const char* name,
+                          instar_node** out) noexcept;
+  Status run_protocol(const Driver& protocol, const std::string& filename,
+                      const std::vector<instar_option>& options);
+  Status run_format();
+  Status create_file(const char* name, uint64_t size, instar_node** out);
+  Status open_file(const std::string& filename, instar_node** out);
+  std::string full_name(const char* name) const;
+  std::vector<instar_option> options_of(const Driver& driver) const;
+  void remove_made();
+
+  Graph::Private& graph_;
+  const Driver& format_;
+  const std::string& filename_;
+  const options::BoundOptions& bound_;
+  instar_creator creator_{};
+  std::vector<NodePtr> open_;
+  std::vector<std::string> made_;
+};
+
+}  // namespace instar::block
