@@ -22,13 +22,11 @@ enum instar_open_flags {
   INSTAR_OPEN_WRITETHROUGH = 1u << 6,
   INSTAR_OPEN_FORCE_SHARE = 1u << 7, /**< take no locks that keep others out (-U), read-only */
   INSTAR_OPEN_UNMAP = 1u << 8,       /**< discard requests reach the file */
-  /*
-   * What other processes may do meanwhile, for a protocol's locks. Without them nobody else may
-   * write or change the size, and a writable node may change its own.
-   */
-  INSTAR_OPEN_SHARE_WRITE = 1u << 9,   /**< others may write */
-  INSTAR_OPEN_SHARE_RESIZE = 1u << 10, /**< others may change the size */
-  INSTAR_OPEN_FIXED_SIZE = 1u << 11    /**< the size is not changed through this node */
+  INSTAR_OPEN_NO_SHARE = 1u << 9,    /**< nobody else may write or resize meanwhile */
+  INSTAR_OPEN_RESIZE = 1u << 10,     /**< whoever opens it will change its size */
+  INSTAR_OPEN_DEFER_LOCKS = 1u << 11 /**< for a protocol: the host is going to say what is used and
+                                        shared through "instar.permissions/1"; until then no locks
+                                        are taken. Without it: what the other flags need at most */
 };
 
 /** What a child is to its parent: decides locks, permissions and how it is printed. */

@@ -2,25 +2,51 @@
 /**
  * @file interfaces.hpp
  * The optional interfaces of a node, from member functions of its class. A class that has the first
- * function named of a row offers the interface; the others of the row are then required unless
- * marked optional: instar.info/1            Result<std::string> info()              JSON, or void
- * info(JsonWriter&) Result<uint64_t> allocated_size()       optional instar.map/1 Result<size_t>
- * prepare_write(const Call&, uint64_t, uint64_t, instar_placement*, size_t) (0 placements: go
- * through write), Status commit_write(const Call&, const instar_placement*, size_t), void
- * abort_write(const instar_placement*, size_t); or static constexpr bool kPlainReads = true for a
- * read-only node instar.rawfd/1           Status rawfd(instar_rawfd&) instar.compress/1
- * Result<int64_t> pack(const Call&, ConstBytes, Bytes)   (-ENOSPC: not smaller), Status store(const
- * Call&, uint64_t offset, size_t len, ConstBytes packed) instar.snapshot/1 Result<std::string>
- * snapshot_list(), Status snapshot_create(const Call&, std::string_view, int64_t, int32_t),
- * snapshot_apply, snapshot_remove, snapshot_load instar.bitmap/1          bitmap_list, bitmap_add,
- * bitmap_remove, bitmap_clear, bitmap_set_enabled, bitmap_walk, bitmap_set_dirty instar.check/1
- * Status check(const Call&, uint32_t fix, instar_check_result&, const instar_sink*, const
- * instar_progress*) instar.amend/1           Status amend(const Call&, const Options&, bool force,
- * const instar_progress*) instar.resize/1          Status resize(const Call&, uint64_t, uint32_t
- * preallocation, uint32_t flags, const instar_progress*) instar.change-backing/1  Status
- * change_backing(const Call&, const char* filename, const char* format) instar.make-empty/1 Status
- * make_empty(const Call&) instar.cancel/1          void cancel() A class may also have `bool
- * offers(std::string_view id)` to withdraw an interface for one image.
+ * function of a row offers the interface; the row's others are then needed too, unless they are
+ * marked optional. Each is by name, so a wrong signature is a compile error.
+ *
+ * instar.info/1
+ *     Result<std::string> info()                  the JSON text; or void info(JsonWriter&)
+ *     Result<uint64_t> allocated_size()           optional
+ * instar.map/1
+ *     Result<size_t> prepare_write(const Call&, uint64_t offset, uint64_t length,
+ *                                  instar_placement* out, size_t max)
+ *                                                 0 placements: this must go through write
+ *     Status commit_write(const Call&, const instar_placement*, size_t count)
+ *     void abort_write(const instar_placement*, size_t count)
+ *     or, for a node that is only read: static constexpr bool kPlainReads = true
+ * instar.rawfd/1
+ *     Status rawfd(instar_rawfd&)
+ * instar.permissions/1
+ *     Status set_permissions(const Call&, uint32_t used, uint32_t shared)
+ * instar.compress/1
+ *     Result<int64_t> pack(const Call&, ConstBytes block, Bytes out)   -ENOSPC: not smaller
+ *     Status store(const Call&, uint64_t offset, size_t len, ConstBytes packed)
+ * instar.snapshot/1
+ *     Result<std::string> snapshot_list()
+ *     Status snapshot_create(const Call&, std::string_view name, int64_t sec, int32_t nsec)
+ *     Status snapshot_apply(const Call&, std::string_view id)
+ *     Status snapshot_remove(const Call&, std::string_view id, std::string_view name)
+ *     Status snapshot_load(const Call&, std::string_view id)
+ * instar.bitmap/1
+ *     bitmap_list, bitmap_add, bitmap_remove, bitmap_clear, bitmap_set_enabled, bitmap_walk,
+ *     bitmap_set_dirty
+ * instar.check/1
+ *     Status check(const Call&, uint32_t fix, instar_check_result&, const instar_sink* messages,
+ *                  const instar_progress*)
+ * instar.amend/1
+ *     Status amend(const Call&, const Options&, bool force, const instar_progress*)
+ * instar.resize/1
+ *     Status resize(const Call&, uint64_t size, uint32_t preallocation, uint32_t flags,
+ *                   const instar_progress*)
+ * instar.change-backing/1
+ *     Status change_backing(const Call&, const char* filename, const char* format)
+ * instar.make-empty/1
+ *     Status make_empty(const Call&)
+ * instar.cancel/1
+ *     void cancel()
+ *
+ * A class may also have `bool offers(std::string_view id)` to withdraw an interface for one image.
  */
 #pragma once
 
@@ -36,6 +62,7 @@
 #include "../abi/info.h"
 #include "../abi/make_empty.h"
 #include "../abi/map.h"
+#include "../abi/permissions.h"
 #include "../abi/rawfd.h"
 #include "../abi/resize.h"
 #include "../abi/snapshot.h"
@@ -71,6 +98,8 @@ class InterfaceTables {
       if (id == INSTAR_MAP_ID) return &kMap<T>;
     if constexpr (requires { &T::rawfd; })
       if (id == INSTAR_RAWFD_ID) return &kRawfd<T>;
+    if constexpr (requires { &T::set_permissions; })
+      if (id == INSTAR_PERMISSIONS_ID) return &kPermissions<T>;
     if constexpr (requires { &T::pack; })
       if (id == INSTAR_COMPRESS_ID) return &kCompress<T>;
     if constexpr (requires { &T::snapshot_list; })
@@ -151,6 +180,14 @@ class InterfaceTables {
   static constexpr instar_rawfd_ops kRawfd = {
       sizeof(instar_rawfd_ops), 0, [](void* self, instar_call* abi, instar_rawfd* out) noexcept {
         return run(abi, [&](const Call&) { return get(self).rawfd(*out); });
+      }};
+
+  template <class U>
+  static constexpr instar_permissions_ops kPermissions = {
+      sizeof(instar_permissions_ops), 0,
+      [](void* self, instar_call* abi, uint32_t used, uint32_t shared) noexcept {
+        return run(abi,
+                   [&](const Call& call) { return get(self).set_permissions(call, used, shared); });
       }};
 
   template <class U>

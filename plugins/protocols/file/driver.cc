@@ -58,8 +58,9 @@ Status check_options(const Options& options, uint32_t flags) {
   return {};
 }
 
-/** What the flags leave to others while a file is made: everything but its size. */
-constexpr uint32_t kCreateFlags = INSTAR_OPEN_WRITE | INSTAR_OPEN_NO_IO | INSTAR_OPEN_SHARE_WRITE;
+/** While a file is made, only its size is nobody else's business. */
+constexpr Permissions kCreating = {INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE,
+                                   INSTAR_PERMISSION_ALL & ~INSTAR_PERMISSION_RESIZE};
 
 /** Copy-on-write is turned off before the file has data; a file system without it does not care. */
 void turn_off_cow(int fd) {
@@ -96,7 +97,7 @@ Status create_file(const Call& call, const std::string& filename, const Options&
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
     return fail(EINVAL, "'file' driver requires '", filename, "' to be a regular file");
   // Locked before it is truncated: another process may be using it.
-  INSTAR_CHECK(lock(fd.get(), filename, lock_set_of(kCreateFlags), Locking::kAuto));
+  INSTAR_CHECK(ImageLocks(fd.get(), filename, Locking::kAuto).set(kCreating));
   if (::ftruncate(fd.get(), 0) != 0)
     return fail(errno, "Could not resize file: ", sdk::errno_text(errno));
   if (options.flag("nocow")) turn_off_cow(fd.get());
@@ -117,8 +118,8 @@ Status create_device(const Call&, Kind kind, const std::string& filename, const 
                 "the target; however, opening the given target as an existing image failed: ",
                 opened.error().message);
   const int fd = opened->fd.get();
-  constexpr uint32_t kShareAll = INSTAR_OPEN_SHARE_WRITE | INSTAR_OPEN_SHARE_RESIZE;
-  INSTAR_CHECK(lock(fd, filename, lock_set_of(INSTAR_OPEN_WRITE | kShareAll), Locking::kAuto));
+  INSTAR_CHECK(
+      ImageLocks(fd, filename, Locking::kAuto).set({kCreating.used, INSTAR_PERMISSION_ALL}));
   INSTAR_CHECK(resize_device(fd, options.number("size"), mode, false));
   INSTAR_TRY(const uint64_t length, length_of(fd));
   uint8_t zeroes[512] = {};
@@ -137,12 +138,13 @@ Result<std::unique_ptr<Driver<kind>>> Driver<kind>::open(OpenContext& context) {
   INSTAR_TRY(const Locking locking, parse_locking(options));
   INSTAR_CHECK(check_options(options, flags));
   INSTAR_TRY(OpenFile file, open_file(kind, filename, flags));
-  INSTAR_CHECK(lock(file.fd.get(), filename, lock_set_of(flags), locking));
+  ImageLocks locks(file.fd.get(), filename, locking);
+  if ((flags & INSTAR_OPEN_DEFER_LOCKS) == 0) INSTAR_CHECK(locks.set(permissions_of(flags)));
   if (auto length = length_of(file.fd.get()); !length)
     return fail(length.error().code,
                 "Could not refresh total sector count: ", length.error().message);
   INSTAR_TRY(const Alignment alignment, find_alignment(file));
-  return std::make_unique<Driver<kind>>(kind, std::move(file), alignment, flags);
+  return std::make_unique<Driver<kind>>(kind, std::move(file), std::move(locks), alignment, flags);
 }
 
 template <Kind kind>

@@ -51,8 +51,13 @@ Status result_of(int error) {
 
 }  // namespace
 
-FileNode::FileNode(Kind kind, OpenFile file, Alignment alignment, uint32_t open_flags)
-    : kind_(kind), file_(std::move(file)), alignment_(alignment), open_flags_(open_flags) {}
+FileNode::FileNode(Kind kind, OpenFile file, ImageLocks locks, Alignment alignment,
+                   uint32_t open_flags)
+    : kind_(kind),
+      file_(std::move(file)),
+      locks_(std::move(locks)),
+      alignment_(alignment),
+      open_flags_(open_flags) {}
 
 Result<uint64_t> FileNode::size() const {
   INSTAR_TRY(const uint64_t length, length_of(fd()));
@@ -96,7 +101,7 @@ Status FileNode::zero_file(uint64_t offset, uint64_t length, uint32_t flags) {
   const uint64_t end = offset + length;
   if ((flags & INSTAR_WRITE_MAY_UNMAP) != 0) {
     const int error = allocate(fd(), kPunch, offset, length);
-    if (error == 0) return extend_to(end);
+    if (error == 0) return extend_to(offset, end);
     if (!unsupported(error)) return system_error(error);
   }
   const int error = allocate(fd(), FALLOC_FL_ZERO_RANGE, offset, length);
@@ -106,19 +111,16 @@ Status FileNode::zero_file(uint64_t offset, uint64_t length, uint32_t flags) {
   return result_of(allocate(fd(), 0, offset, length));
 }
 
-/** Makes the file at least `end` bytes long. Never by ftruncate: another thread or the engine, on
- * the same descriptor, may be writing behind `end`. */
-Status FileNode::extend_to(uint64_t end) {
+/** Makes the file at least `end` bytes long; [offset, end) is a hole. Never by ftruncate: another
+ * thread or the engine, on the same descriptor, may be writing behind `end`. */
+Status FileNode::extend_to(uint64_t offset, uint64_t end) {
   INSTAR_TRY(const uint64_t length, length_of(fd()));
   if (length >= end) return {};
-  const uint64_t last = end - std::min<uint64_t>(end, alignment_.request);
-  int error = allocate(fd(), 0, last, end - last);
-  if (error == 0) {
-    // The block that made it longer is given back.
-    allocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, last, end - last);
-    return {};
-  }
-  return result_of(error);
+  const uint64_t last = end - std::min<uint64_t>(end - offset, alignment_.request);
+  if (const int error = allocate(fd(), 0, last, end - last)) return result_of(error);
+  // The block that made it longer is given back.
+  allocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, end - offset);
+  return {};
 }
 
 Status FileNode::zero_device(uint64_t offset, uint64_t length, uint32_t flags) {
@@ -196,6 +198,10 @@ Status FileNode::rawfd(instar_rawfd& out) const {
   out.direct = file_.direct ? 1 : 0;
   out.block_device = file_.block_device ? 1 : 0;
   return {};
+}
+
+Status FileNode::set_permissions(const Call&, uint32_t used, uint32_t shared) {
+  return locks_.set({used, shared});
 }
 
 }  // namespace instar::file

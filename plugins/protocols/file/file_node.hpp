@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 
+#include "plugins/protocols/file/locks.hpp"
 #include "plugins/protocols/file/opening.hpp"
 #include "sdk/cpp/driver.hpp"
 
@@ -21,7 +22,7 @@ class FileNode {
  public:
   static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
 
-  FileNode(Kind kind, OpenFile file, Alignment alignment, uint32_t open_flags);
+  FileNode(Kind kind, OpenFile file, ImageLocks locks, Alignment alignment, uint32_t open_flags);
 
   sdk::Result<uint64_t> size() const;
   void limits(instar_node_limits& limits) const;
@@ -37,6 +38,7 @@ class FileNode {
   void info(sdk::JsonWriter& json) const;
   sdk::Result<uint64_t> allocated_size() const;
   sdk::Status rawfd(instar_rawfd& out) const;
+  sdk::Status set_permissions(const sdk::Call& call, uint32_t used, uint32_t shared);
 
  private:
   /** A run of bytes that lie in the file or do not. */
@@ -52,10 +54,11 @@ class FileNode {
   void forget_data();
   sdk::Status zero_file(uint64_t offset, uint64_t length, uint32_t flags);
   sdk::Status zero_device(uint64_t offset, uint64_t length, uint32_t flags);
-  sdk::Status extend_to(uint64_t end);
+  sdk::Status extend_to(uint64_t offset, uint64_t end);
 
   const Kind kind_;
   const OpenFile file_;
+  ImageLocks locks_;
   const Alignment alignment_;
   const uint32_t open_flags_;
   /** The errno of a flush that failed: what it should have written may be gone for good. */

@@ -13,6 +13,7 @@ using sdk::Status;
 
 constexpr int kUsedBase = 100;
 constexpr int kUnsharedBase = 200;
+constexpr int kPermissions = 4;
 constexpr const char* kNames[kPermissions] = {"consistent read", "write", "write unchanged",
                                               "resize"};
 
@@ -26,7 +27,7 @@ struct flock one_byte(short type, int byte) {
 }
 
 /** 0 or an errno. */
-int take(int fd, int byte) {
+int lock_byte(int fd, int byte) {
   auto range = one_byte(F_RDLCK, byte);
   return fcntl(fd, F_OFD_SETLK, &range) == 0 ? 0 : errno;
 }
@@ -38,65 +39,91 @@ int ask(int fd, int byte) {
   return range.l_type == F_UNLCK ? 0 : EAGAIN;
 }
 
+void give_back(int fd, int byte) {
+  auto range = one_byte(F_UNLCK, byte);
+  (void)fcntl(fd, F_OFD_SETLK, &range);
+}
+
 bool unsupported(int error) {
   return error == EINVAL || error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP;
 }
 
-sdk::Error in_use(int error, const std::string& filename, std::string message) {
-  return {error, std::move(message),
-          sdk::cat("Is another process using the image [", filename, "]?")};
-}
-
-Status take_all(int fd, const std::string& filename, LockSet set) {
-  for (uint32_t p = 0; p < kPermissions; ++p) {
-    if ((set.used & (1u << p)) == 0) continue;
-    if (const int error = take(fd, kUsedBase + static_cast<int>(p)))
-      return in_use(error, filename, sdk::cat("Failed to lock byte ", kUsedBase + p));
-  }
-  for (uint32_t p = 0; p < kPermissions; ++p) {
-    if ((set.unshared & (1u << p)) == 0) continue;
-    if (const int error = take(fd, kUnsharedBase + static_cast<int>(p)))
-      return in_use(error, filename, sdk::cat("Failed to lock byte ", kUnsharedBase + p));
-  }
-  return {};
-}
-
-Status check_all(int fd, const std::string& filename, LockSet set) {
-  for (uint32_t p = 0; p < kPermissions; ++p) {
-    if ((set.used & (1u << p)) == 0) continue;
-    if (const int error = ask(fd, kUnsharedBase + static_cast<int>(p)))
-      return in_use(error, filename, sdk::cat("Failed to get \"", kNames[p], "\" lock"));
-  }
-  for (uint32_t p = 0; p < kPermissions; ++p) {
-    if ((set.unshared & (1u << p)) == 0) continue;
-    if (const int error = ask(fd, kUsedBase + static_cast<int>(p)))
-      return in_use(error, filename, sdk::cat("Failed to get shared \"", kNames[p], "\" lock"));
-  }
+/** Calls each(P) for the permissions in a set until that gives an error. */
+template <class Each>
+Status for_each(uint32_t set, Each each) {
+  for (int p = 0; p < kPermissions; ++p)
+    if ((set & (1u << p)) != 0) INSTAR_CHECK(each(p));
   return {};
 }
 
 }  // namespace
 
-LockSet lock_set_of(uint32_t flags) {
-  LockSet set;
-  if ((flags & INSTAR_OPEN_NO_IO) == 0) set.used |= kConsistentRead;
-  if ((flags & INSTAR_OPEN_WRITE) != 0) {
-    set.used |= kWrite;
-    if ((flags & INSTAR_OPEN_FIXED_SIZE) == 0) set.used |= kResize;
-  }
-  if ((flags & INSTAR_OPEN_FORCE_SHARE) != 0) return set;
-  if ((flags & INSTAR_OPEN_SHARE_WRITE) == 0) set.unshared |= kWrite;
-  if ((flags & INSTAR_OPEN_SHARE_RESIZE) == 0) set.unshared |= kResize;
-  return set;
+Permissions permissions_of(uint32_t flags) {
+  Permissions result;
+  if ((flags & INSTAR_OPEN_NO_IO) == 0) result.used |= INSTAR_PERMISSION_READ;
+  if ((flags & INSTAR_OPEN_WRITE) != 0)
+    result.used |= INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE;
+  if ((flags & INSTAR_OPEN_FORCE_SHARE) == 0)
+    result.shared &= ~uint32_t{INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE};
+  return result;
 }
 
-Status lock(int fd, const std::string& filename, LockSet set, Locking locking) {
-  if (locking == Locking::kOff) return {};
-  if (auto taken = take_all(fd, filename, set); !taken) {
-    if (locking == Locking::kAuto && unsupported(taken.error().code)) return {};
-    return taken;
+sdk::Error ImageLocks::in_use(int error, std::string message) const {
+  return {error, std::move(message),
+          sdk::cat("Is another process using the image [", filename_, "]?")};
+}
+
+Status ImageLocks::take(Permissions wanted) {
+  const auto take_byte = [&](int byte) -> Status {
+    if (const int error = lock_byte(fd_, byte))
+      return in_use(error, sdk::cat("Failed to lock byte ", byte));
+    return {};
+  };
+  INSTAR_CHECK(for_each(wanted.used & ~held_.used, [&](int p) -> Status {
+    INSTAR_CHECK(take_byte(kUsedBase + p));
+    held_.used |= 1u << p;
+    return {};
+  }));
+  return for_each(held_.shared & ~wanted.shared, [&](int p) -> Status {
+    INSTAR_CHECK(take_byte(kUnsharedBase + p));
+    held_.shared &= ~(1u << p);
+    return {};
+  });
+}
+
+Status ImageLocks::check(Permissions wanted) const {
+  INSTAR_CHECK(for_each(wanted.used, [&](int p) -> Status {
+    if (const int error = ask(fd_, kUnsharedBase + p))
+      return in_use(error, sdk::cat("Failed to get \"", kNames[p], "\" lock"));
+    return {};
+  }));
+  return for_each(INSTAR_PERMISSION_ALL & ~wanted.shared, [&](int p) -> Status {
+    if (const int error = ask(fd_, kUsedBase + p))
+      return in_use(error, sdk::cat("Failed to get shared \"", kNames[p], "\" lock"));
+    return {};
+  });
+}
+
+void ImageLocks::release_beyond(Permissions kept) {
+  for (int p = 0; p < kPermissions; ++p) {
+    const uint32_t bit = 1u << p;
+    if ((held_.used & ~kept.used & bit) != 0) give_back(fd_, kUsedBase + p);
+    if ((~held_.shared & kept.shared & bit) != 0) give_back(fd_, kUnsharedBase + p);
   }
-  return check_all(fd, filename, set);
+  held_.used &= kept.used;
+  held_.shared |= kept.shared;
+}
+
+Status ImageLocks::set(Permissions wanted) {
+  if (locking_ == Locking::kOff) return {};
+  wanted.used &= INSTAR_PERMISSION_ALL;
+  wanted.shared &= INSTAR_PERMISSION_ALL;
+  const Permissions before = held_;
+  auto taken = take(wanted);
+  if (!taken && locking_ == Locking::kAuto && unsupported(taken.error().code)) return {};
+  if (taken) taken = check(wanted);
+  release_beyond(taken ? wanted : before);
+  return taken;
 }
 
 }  // namespace instar::file

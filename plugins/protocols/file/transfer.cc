@@ -83,7 +83,8 @@ Status read_all(int fd, uint64_t offset, IoVec to) {
   if (moved.error != 0) {
     // O_DIRECT refuses to go on behind an end that is not aligned.
     const auto file_length = length_of(fd);
-    if (!file_length || offset + moved.done < *file_length) return system_error(moved.error);
+    const bool at_end = file_length && offset + moved.done >= *file_length && offset <= INT64_MAX;
+    if (moved.error != EINVAL || !at_end) return system_error(moved.error);
   }
   to.fill_zero(moved.done, length - moved.done);
   return {};
