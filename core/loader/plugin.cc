@@ -177,6 +177,14 @@ Status Plugin::load(const instar_host* host) {
   return result_;
 }
 
+int Plugin::index_of(const void* table) const {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kDone || !result_) return -1;
+  for (size_t i = 0; i < tables_.size(); ++i)
+    if (tables_[i].own == table || tables_[i].clamped.get() == table) return static_cast<int>(i);
+  return -1;
+}
+
 Status Plugin::load_now(const instar_host* host) {
   INSTAR_CHECK(check_host(manifest_));
   INSTAR_CHECK(check_trust(manifest_.library));

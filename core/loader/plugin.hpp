@@ -56,6 +56,9 @@ class Plugin {
   Status load(const instar_host* host);
   /** Of the provided thing of that index in the manifest; only after load() succeeded. */
   const Table& table(size_t provide) const { return tables_[provide]; }
+  /** The thing's index whose table (the plugin's or the host's copy) this is, or -1: not one of this
+   * plugin's, or it is not loaded. */
+  int index_of(const void* table) const;
   /** INSTAR_ABI_MINOR of the SDK that it was built with; only after load() succeeded. */
   uint32_t abi_minor() const { return abi_minor_; }
 
@@ -66,7 +69,7 @@ class Plugin {
 
   Manifest manifest_;
   Tier tier_;
-  std::recursive_mutex mutex_;
+  mutable std::recursive_mutex mutex_;
   State state_ = State::kNew;
   Status result_;
   std::vector<Table> tables_;

@@ -22,7 +22,7 @@ bool same_file(const std::string& a, const std::string& b) {
 }  // namespace
 
 Index::Index(Registry* owner, Settings wanted) : settings(std::move(wanted)), registry(owner) {
-  fill_host_table(core_host, registry, nullptr);
+  fill_host_table(core_host, *this, nullptr);
   services.emplace(INSTAR_REGISTRY_ID, registry_service());
 }
 
@@ -30,7 +30,7 @@ std::unique_ptr<Entry> Index::make_entry(loader::FoundManifest found) {
   auto entry = std::make_unique<Entry>();
   entry->manifest_path = std::move(found.path);
   entry->tier = found.tier;
-  fill_host_table(entry->host, registry, entry.get());
+  fill_host_table(entry->host, *this, entry.get());
   if (!found.text) {
     entry->problem = found.text.error().message;
     return entry;

@@ -22,7 +22,7 @@ namespace instar::registry {
 /** The table that a plugin is given. Its `opaque` is the HostTable itself. */
 struct HostTable {
   instar_host abi{};
-  Registry* registry = nullptr;
+  Index* index = nullptr;
   Entry* entry = nullptr;  ///< nullptr: the host itself
 };
 
@@ -112,7 +112,7 @@ struct Index {
 };
 
 /** The table that plugins of `entry` get. */
-void fill_host_table(HostTable& table, Registry* registry, Entry* entry);
+void fill_host_table(HostTable& table, Index& index, Entry* entry);
 
 /** The service "instar.registry/1". */
 const void* registry_service();

@@ -13,7 +13,7 @@ const HostTable& table_of(const instar_host* host) {
 }
 
 const void* get_interface(const instar_host* host, const char* id) noexcept {
-  return table_of(host).registry->service(id);
+  return table_of(host).index->registry->service(id);
 }
 
 void write_log(const instar_host* host, int level, const char* message, size_t len) noexcept {
@@ -29,14 +29,14 @@ void write_log(const instar_host* host, int level, const char* message, size_t l
   });
 }
 
-/** The table behind the caller's own one. */
-Result<const void*> find_next(const HostTable& caller, uint32_t kind, std::string_view name,
-                              const void* own) {
-  if (caller.entry == nullptr) return nullptr;
-  for (const auto* provider : caller.entry->providers) {
-    if (provider->kind() != kind) continue;
-    const auto& table = caller.entry->plugin->table(Index::place(*provider));
-    if (provider->name() != name && table.own != own && table.clamped.get() != own) continue;
+/** The table behind `own`. The table tells who asks, not the host: a plugin that delegates passes
+ * its own host on. */
+Result<const void*> find_next(Index& index, uint32_t kind, std::string_view name, const void* own) {
+  const Slot* slot = index.slot(kind, name);
+  if (slot == nullptr) return nullptr;
+  for (const auto* provider : slot->chain) {
+    const int place = Index::entry(*provider).plugin->index_of(own);
+    if (place < 0 || static_cast<size_t>(place) != Index::place(*provider)) continue;
     return provider->next() != nullptr ? provider->next()->load_table(kind) : nullptr;
   }
   return nullptr;
@@ -46,7 +46,7 @@ const void* next(const instar_host* host, instar_call* call, uint32_t kind, cons
                  const void* own) noexcept {
   const void* table = nullptr;
   sdk::guard(call, [&](const sdk::Call&) -> Status {
-    INSTAR_TRY(table, find_next(table_of(host), kind, name, own));
+    INSTAR_TRY(table, find_next(*table_of(host).index, kind, name, own));
     return {};
   });
   return table;
@@ -56,7 +56,7 @@ const void* find(const instar_host* host, instar_call* call, uint32_t kind,
                  const char* name) noexcept {
   const void* table = nullptr;
   sdk::guard(call, [&](const sdk::Call&) -> Status {
-    auto& registry = *table_of(host).registry;
+    auto& registry = *table_of(host).index->registry;
     const auto* provider = registry.find(kind, name);
     if (provider == nullptr)
       return Error{ENOENT, cat("Unknown ", loader::kind_name(kind), " '", name, "'"),
@@ -73,14 +73,14 @@ int put(const instar_sink* sink, const std::string& text) {
 
 int list(const instar_host* host, instar_call* call, const instar_sink* json) noexcept {
   return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
-    return put(json, table_of(host).registry->list_json());
+    return put(json, table_of(host).index->registry->list_json());
   }));
 }
 
 int show(const instar_host* host, instar_call* call, const char* name,
          const instar_sink* json) noexcept {
   return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
-    INSTAR_TRY(const std::string text, table_of(host).registry->show_json(name));
+    INSTAR_TRY(const std::string text, table_of(host).index->registry->show_json(name));
     return put(json, text);
   }));
 }
@@ -89,7 +89,7 @@ int verify(const instar_host* host, instar_call* call, const char* file,
            const instar_sink* json) noexcept {
   return static_cast<int>(sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
     INSTAR_TRY(const std::string text,
-               table_of(host).registry->verify_json(file != nullptr ? file : ""));
+               table_of(host).index->registry->verify_json(file != nullptr ? file : ""));
     return put(json, text);
   }));
 }
@@ -99,9 +99,9 @@ constexpr instar_registry_ops kRegistryOps = {
 
 }  // namespace
 
-void fill_host_table(HostTable& table, Registry* registry, Entry* entry) {
+void fill_host_table(HostTable& table, Index& index, Entry* entry) {
   table.abi = {sizeof(instar_host), INSTAR_ABI_MINOR, &table, &get_interface, &write_log, &next};
-  table.registry = registry;
+  table.index = &index;
   table.entry = entry;
 }
 
