@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <bit>
+
+#include "plugins/formats/qcow2/create.hpp"
+
+namespace instar::qcow2 {
+namespace {
+
+Status read_encryption(const sdk::Options& options) {
+  const bool legacy = options.has("encryption");
+  if (legacy && options.has("encrypt.format"))
+    return fail(EINVAL,
+                "'encrypt.format' and its alias 'encryption' can't be used at the same time");
+  if (!options.has("encrypt.format") && !options.flag("encryption")) return {};
+  const std::string format = options.text("encrypt.format", "aes");
+  if (format != "aes" && format != "luks")
+    return fail(EINVAL, "Parameter 'format' does not accept value '", format, "'");
+  if (!options.has("encrypt.key-secret"))
+    return fail(EINVAL, "Parameter 'encrypt.key-secret' is required for cipher");
+  return fail(ENOTSUP, "The creation of encrypted qcow2 images is not supported yet");
+}
+
+Result<instar_preallocation> read_preallocation(const std::string& mode) {
+  if (mode == "off") return INSTAR_PREALLOCATION_OFF;
+  if (mode == "metadata") return INSTAR_PREALLOCATION_METADATA;
+  if (mode == "falloc") return INSTAR_PREALLOCATION_FALLOC;
+  if (mode == "full") return INSTAR_PREALLOCATION_FULL;
+  return fail(EINVAL, "Parameter 'preallocation' does not accept value '", mode, "'");
+}
+
+Result<uint32_t> read_version(const std::string& compat) {
+  if (compat == "0.10" || compat == "v2") return 2u;
+  if (compat == "1.1" || compat == "v3") return 3u;
+  return fail(EINVAL, "Parameter 'version' does not accept value '", compat, "'");
+}
+
+Result<uint8_t> read_compression_type(const std::string& type) {
+  if (type == "zlib") return uint8_t{kCompressionZlib};
+  if (type == "zstd") return uint8_t{kCompressionZstd};
+  return fail(EINVAL, "Parameter 'compression-type' does not accept value '", type, "'");
+}
+
+/** The tail of messages on what version 2 lacks. */
+Error needs_v3(const char* what) {
+  return fail(EINVAL, what, " compatibility level 1.1 and above (use version=v3 or greater)");
+}
+
+Status read_extended_l2(const sdk::Options& options, Header& header) {
+  if (!options.flag("extended_l2")) return {};
+  if (header.version < 3) return needs_v3("Extended L2 entries are only supported with");
+  if (header.cluster_bits < 14)
+    return fail(EINVAL,
+                "Extended L2 entries are only supported with cluster sizes of at least 16384 "
+                "bytes");
+  header.incompatible |= kIncompatExtendedL2;
+  return {};
+}
+
+Status read_refcounts(const sdk::Options& options, Header& header) {
+  if (options.flag("lazy_refcounts")) {
+    if (header.version < 3) return needs_v3("Lazy refcounts only supported with");
+    header.compatible |= kCompatLazyRefcounts;
+  }
+  const uint64_t bits = options.number("refcount_bits", 16);
+  if (bits > 64 || !std::has_single_bit(bits))
+    return fail(EINVAL, "Refcount width must be a power of two and may not exceed 64 bits");
+  if (header.version < 3 && bits != 16)
+    return fail(EINVAL,
+                "Different refcount widths than 16 bits require compatibility level 1.1 or above "
+                "(use version=v3 or greater)");
+  header.refcount_order = static_cast<uint32_t>(std::countr_zero(bits));
+  return {};
+}
+
+Status read_data_file(const sdk::Options& options, CreateOptions& created) {
+  Header& header = created.header;
+  const bool raw = options.flag("data_file_raw");
+  if (!options.has("data_file")) {
+    if (raw) return fail(EINVAL, "data-file-raw requires data-file");
+    return {};
+  }
+  if (raw && !header.backing_file.empty())
+    return fail(EINVAL, "Backing file and data-file-raw cannot be used at the same time");
+  if (header.version < 3) return needs_v3("External data files are only supported with");
+  header.incompatible |= kIncompatDataFile;
+  header.data_file = options.text("data_file");
+  if (!raw) return {};
+  header.autoclear |= kAutoclearDataFileRaw;
+  // All of the raw file is the guest's from the start.
+  if (created.preallocation == INSTAR_PREALLOCATION_OFF)
+    created.preallocation = INSTAR_PREALLOCATION_METADATA;
+  return {};
+}
+
+Status read_backing(const sdk::Options& options, CreateOptions& created) {
+  Header& header = created.header;
+  header.backing_file = options.text("backing_file");
+  if (options.has("backing_fmt")) header.backing_format = options.text("backing_fmt");
+  if (header.backing_file.empty()) {
+    if (header.backing_format)
+      return fail(EINVAL, "Backing format cannot be used without backing file");
+    return {};
+  }
+  if (created.preallocation != INSTAR_PREALLOCATION_OFF && !header.extended_l2())
+    return fail(EINVAL,
+                "Backing file and preallocation can only be used at the same time if extended_l2 "
+                "is on");
+  if (header.backing_file.size() > kMaxBackingName)
+    return fail(EINVAL, "Could not assign backing file '", header.backing_file, "' with format '",
+                header.backing_format.value_or(""), "': Invalid argument");
+  return {};
+}
+
+}  // namespace
+
+Result<CreateOptions> read_create_options(const sdk::Options& options) {
+  CreateOptions created;
+  Header& header = created.header;
+  INSTAR_CHECK(read_encryption(options));
+  INSTAR_TRY(created.preallocation, read_preallocation(options.text("preallocation", "off")));
+  INSTAR_TRY(header.version, read_version(options.text("compat", "1.1")));
+  INSTAR_TRY(header.compression_type,
+             read_compression_type(options.text("compression_type", "zlib")));
+  const uint64_t size = options.number("size");
+  if (size > INT64_MAX - kSector)
+    return fail(EFBIG, "Could not resize image: Image size cannot be negative");
+  header.size = sdk::round_up(size, kSector);
+
+  const uint64_t cluster = options.number("cluster_size", 65536);
+  if (!std::has_single_bit(cluster) || cluster < 1u << kMinClusterBits ||
+      cluster > 1u << kMaxClusterBits)
+    return fail(EINVAL, "Cluster size must be a power of two between ", 1u << kMinClusterBits,
+                " and ", (1u << kMaxClusterBits) / 1024, "k");
+  header.cluster_bits = static_cast<uint32_t>(std::countr_zero(cluster));
+  INSTAR_CHECK(read_extended_l2(options, header));
+  INSTAR_CHECK(read_backing(options, created));
+  INSTAR_CHECK(read_refcounts(options, header));
+  INSTAR_CHECK(read_data_file(options, created));
+  if (header.compression_type != kCompressionZlib) {
+    if (header.version < 3) return needs_v3("Non-zlib compression type is only supported with");
+    header.incompatible |= kIncompatCompression;
+  }
+  return created;
+}
+
+}  // namespace instar::qcow2

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "plugins/formats/qcow2/image.hpp"
+
+namespace instar::qcow2 {
+namespace {
+/** Guest bytes that one call looks at, so that the mutex is not held for long. */
+constexpr uint64_t kEntriesAtOnce = 1u << 18;
+}  // namespace
+
+instar_extent Image::to_extent(const Run& run) const {
+  instar_extent extent{run.length, 0, INSTAR_EXTENT_ALLOCATED, 0};
+  switch (run.kind) {
+    case Kind::kUnallocated:
+      extent.flags = backing_ ? 0 : INSTAR_EXTENT_ZERO;
+      return extent;
+    case Kind::kZero:
+      extent.flags |= INSTAR_EXTENT_ZERO;
+      return extent;
+    case Kind::kCompressed:
+      extent.flags |= INSTAR_EXTENT_DATA | INSTAR_EXTENT_COMPRESSED;
+      return extent;
+    case Kind::kZeroAllocated:
+      extent.flags |= INSTAR_EXTENT_ZERO;
+      break;
+    case Kind::kData:
+      extent.flags |= INSTAR_EXTENT_DATA;
+      if (sparse_inside_ == 1) extent.flags |= INSTAR_EXTENT_RECURSE;
+      break;
+  }
+  if (header_.crypt_method != kCryptNone) {
+    extent.flags |= INSTAR_EXTENT_ENCRYPTED;
+    return extent;
+  }
+  extent.flags |= INSTAR_EXTENT_OFFSET;
+  extent.child = data_file_ ? data_file_.id() : file_.id();
+  extent.child_offset = run.host;
+  return extent;
+}
+
+/** Whether the file has far fewer bytes than clusters in use, as after preallocation=metadata: then
+ * it is worth asking it for holes. */
+Result<bool> Image::sparse_inside(const Call& call) {
+  void* self = nullptr;
+  const auto* info = file_.node().interface<instar_info_ops>(INSTAR_INFO_ID, &self);
+  if (info == nullptr || info->allocated_size == nullptr) return false;
+  sdk::OutgoingCall asking(&call);
+  const int64_t allocated = info->allocated_size(self, asking.abi());
+  if (allocated < 0) return false;
+  const uint64_t real = geometry_.clusters(static_cast<uint64_t>(allocated));
+  const uint64_t end = geometry_.clusters(file_.size());
+  const uint64_t threshold = std::max(real * 10 / 9, real + 2);
+  if (end <= threshold) return false;
+  INSTAR_CHECK(
+      refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
+  return refcounts_.uses_more_than(call, end, threshold);
+}
+
+Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length,
+                              instar_extent* out, size_t max) {
+  const Lock lock(mutex_);
+  length = std::min(length, kEntriesAtOnce << geometry_.cluster_bits);
+  std::vector<Run> runs;
+  INSTAR_CHECK(l2_.scan(call, offset, length, max, &runs));
+  if (sparse_inside_ < 0 && std::any_of(runs.begin(), runs.end(),
+                                        [](const Run& run) { return run.kind == Kind::kData; })) {
+    INSTAR_TRY(const bool sparse, sparse_inside(call));
+    sparse_inside_ = sparse;
+  }
+  size_t count = 0;
+  for (const Run& run : runs) {
+    instar_extent extent = to_extent(run);
+    // What the backing file is too short for reads as zeroes.
+    if (run.kind == Kind::kUnallocated && backing_) {
+      const uint64_t end = run.guest + run.length;
+      if (run.guest >= backing_size_) {
+        extent.flags = INSTAR_EXTENT_ZERO;
+      } else if (end > backing_size_) {
+        extent.length = backing_size_ - run.guest;
+        out[count++] = extent;
+        if (count == max) break;
+        extent = {end - backing_size_, 0, INSTAR_EXTENT_ZERO, 0};
+      }
+    }
+    // Compressed neighbours are one extent.
+    if (count > 0 && out[count - 1].flags == extent.flags &&
+        (extent.flags & INSTAR_EXTENT_OFFSET) == 0)
+      out[count - 1].length += extent.length;
+    else
+      out[count++] = extent;
+    if (count == max) break;
+  }
+  return count;
+}
+
+}  // namespace instar::qcow2

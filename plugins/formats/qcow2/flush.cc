@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstddef>
+
+#include "plugins/formats/qcow2/image.hpp"
+
+namespace instar::qcow2 {
+
+/** The mutex is held. */
+Status Image::start_writing(const Call& call) {
+  INSTAR_CHECK(
+      refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
+  refcounts_.protect(
+      {{0, 1},
+       {geometry_.cluster_of(header_.refcount_table_offset), header_.refcount_table_clusters},
+       {geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
+  INSTAR_CHECK(mark_bitmaps_in_use(call));
+  const uint64_t known = header_.autoclear & kAutoclearKnown;
+  if (known != header_.autoclear) {
+    const Be<uint64_t> value = known;
+    INSTAR_CHECK(file_.write(call, offsetof(HeaderV3, autoclear_features), &value, sizeof value));
+    header_.autoclear = known;
+  }
+  return {};
+}
+
+/** What was written before is on the disk before what is written after. */
+Status Image::barrier(const Call& call) {
+  Status result = data_file_ ? data_file_.flush(call) : Status{};
+  if (result) result = file_.flush(call);
+  if (!result) broken_ = true;
+  return result;
+}
+
+void Image::free_later(ClusterRange range, bool requested) {
+  if (!frees_.empty()) {
+    Pending& last = frees_.back();
+    if (last.requested == requested && last.range.first + last.range.count == range.first) {
+      last.range.count += range.count;
+      return;
+    }
+  }
+  frees_.push_back({range, requested});
+}
+
+/** An entry that was replaced no longer refers to its host clusters. */
+void Image::free_entry(const Entry& entry, bool requested) {
+  if ((entry.word & kEntryCompressed) != 0) {
+    const uint64_t offset = geometry_.packed_offset(entry.word);
+    const uint64_t first = geometry_.cluster_of(offset);
+    const uint64_t last = geometry_.cluster_of(offset + geometry_.packed_length(entry.word) - 1);
+    free_later({first, last - first + 1}, requested);
+  } else if (l2_.has_host(entry) && !data_file_) {
+    free_later({geometry_.cluster_of(entry.word & kEntryOffsetMask), 1}, requested);
+  }
+}
+
+/** No entry on the disk refers to these any more. */
+Status Image::apply_frees(const Call& call) {
+  std::vector<ClusterRange> unused;
+  for (const auto& pending : frees_) {
+    unused.clear();
+    INSTAR_CHECK(refcounts_.decrease(call, pending.range, &unused));
+    for (const auto& range : unused) {
+      const uint64_t offset = range.first << geometry_.cluster_bits;
+      const uint64_t length = range.count << geometry_.cluster_bits;
+      if (packed_next_ - offset < length) packed_next_ = 0;
+      // A wish: an image stays right without it.
+      if (pending.requested ? settings_.discard_requests : settings_.discard_other)
+        (void)file_.discard(call, offset, length);
+    }
+  }
+  frees_.clear();
+  return {};
+}
+
+Status Image::write_refcounts(const Call& call) {
+  INSTAR_CHECK(refcounts_.write_blocks(call));
+  if (!refcounts_.table_dirty()) return {};
+  INSTAR_CHECK(barrier(call));
+  INSTAR_CHECK(refcounts_.write_table(call));
+  if (!refcounts_.moved()) return {};
+  INSTAR_CHECK(barrier(call));
+  struct {
+    Be<uint64_t> offset;
+    Be<uint32_t> clusters;
+  } fields{refcounts_.table_offset(), refcounts_.table_clusters()};
+  static_assert(sizeof fields == 12);
+  INSTAR_CHECK(
+      file_.write(call, offsetof(HeaderV2, refcount_table_offset), &fields, sizeof fields));
+  INSTAR_CHECK(barrier(call));
+  header_.refcount_table_offset = refcounts_.table_offset();
+  header_.refcount_table_clusters = refcounts_.table_clusters();
+  free_later(refcounts_.settle(), false);
+  return {};
+}
+
+/** All that is referred to reaches the disk before what refers to it. */
+Status Image::write_metadata(const Call& call, Lock& lock) {
+  INSTAR_CHECK(packed_.drain(call, lock));
+  if (broken_) return fail(EIO, sdk::errno_text(EIO));
+  INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(barrier(call));
+  if (!l2_.tables_dirty() && !l2_.l1_dirty() && frees_.empty()) return {};
+  INSTAR_CHECK(l2_.write_tables(call));
+  if (l2_.l1_dirty()) {
+    INSTAR_CHECK(barrier(call));
+    INSTAR_CHECK(l2_.write_l1(call));
+  }
+  INSTAR_CHECK(barrier(call));
+  return apply_frees(call);
+}
+
+Status Image::flush(const Call& call) {
+  if ((flags_ & INSTAR_OPEN_WRITE) == 0) return {};
+  Lock lock(mutex_);
+  const bool clean = !l2_.tables_dirty() && !l2_.l1_dirty() && !refcounts_.blocks_dirty() &&
+                     !refcounts_.table_dirty() && frees_.empty() && packed_.empty();
+  if (!clean || broken_) return write_metadata(call, lock);
+  lock.unlock();
+  if (data_file_) INSTAR_CHECK(data_file_.flush(call));
+  return file_.flush(call);
+}
+
+}  // namespace instar::qcow2

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file header.hpp The header with its extensions: read, checked, and written back with what this
+ * driver does not know kept as it is. Specification: "Header", "Header extensions". */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugins/formats/qcow2/format.hpp"
+#include "plugins/formats/qcow2/host_file.hpp"
+
+namespace instar::qcow2 {
+
+struct Extension {
+  uint32_t type = 0;
+  std::vector<uint8_t> data;
+};
+
+/** The header in the machine's numbers. Sizes and offsets in bytes unless named otherwise. */
+struct Header {
+  uint32_t version = 3;
+  uint32_t cluster_bits = 16;
+  uint64_t size = 0;
+  uint32_t crypt_method = kCryptNone;
+  uint32_t l1_entries = 0;
+  uint64_t l1_offset = 0;
+  uint64_t refcount_table_offset = 0;
+  uint32_t refcount_table_clusters = 0;
+  uint32_t snapshots_count = 0;
+  uint64_t snapshots_offset = 0;
+  uint64_t incompatible = 0;
+  uint64_t compatible = 0;
+  uint64_t autoclear = 0;
+  uint32_t refcount_order = 4;
+  uint8_t compression_type = kCompressionZlib;
+  std::vector<uint8_t> unknown_fields;  ///< of the header, behind the fields known here
+
+  std::string backing_file;
+  std::optional<std::string> backing_format;
+  std::optional<std::string> data_file;
+  std::optional<CryptoExtension> crypto;
+  std::optional<BitmapsExtension> bitmaps;
+  std::vector<FeatureName> feature_names;
+  std::vector<Extension> unknown_extensions;
+
+  bool has_data_file() const { return (incompatible & kIncompatDataFile) != 0; }
+  bool data_file_raw() const { return (autoclear & kAutoclearDataFileRaw) != 0; }
+  bool extended_l2() const { return (incompatible & kIncompatExtendedL2) != 0; }
+};
+
+/** Reads and checks everything that can be checked without the rest of the file. */
+Result<Header> read_header(const Call& call, const HostFile& file);
+
+/** The header's cluster, from byte 0 to the end of the backing file's name. ENOSPC when it does not
+ * fit into a cluster. */
+Result<std::vector<uint8_t>> serialize_header(const Header& header);
+
+}  // namespace instar::qcow2

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file image.hpp
+ * An open qcow2 image.
+ *
+ * Threads: any calls at once. One mutex guards the mapping, the counts and the list of ranges under
+ * work; guest data moves outside of it. A request locks the guest ranges that it works on
+ * (range_locks.hpp), looks up or allocates, moves data, then makes the mapping refer to it.
+ *
+ * Crash safety: metadata changes stay in memory until write_metadata, which writes them in this
+ * order, with a barrier between: packed data and refcount blocks; refcount table; L2 tables; L1
+ * entries. What is freed stays counted, and is not given out again, until the L2 entries that no
+ * longer refer to it are on the disk. So at any point a power cut leaves at most leaked clusters.
+ */
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "plugins/formats/qcow2/buffer_pool.hpp"
+#include "plugins/formats/qcow2/l2_tables.hpp"
+#include "plugins/formats/qcow2/packed_writer.hpp"
+#include "plugins/formats/qcow2/range_locks.hpp"
+#include "plugins/formats/qcow2/refcounts.hpp"
+#include "plugins/formats/qcow2/snapshots.hpp"
+#include "sdk/cpp/codec.hpp"
+#include "sdk/cpp/driver.hpp"
+
+namespace instar::qcow2 {
+
+/** What the user's open options say, with defaults. Sizes in bytes. */
+struct Settings {
+  uint64_t l2_cache = 4u << 20;
+  uint64_t refcount_cache = 1u << 20;
+  uint64_t slice = 64u << 10;
+  int compression_level = 0;
+  bool discard_requests = false;  ///< guest discards give space back to the file
+  bool discard_other = false;
+  bool discard_no_unref = false;
+};
+
+class Image {
+ public:
+  static Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
+  static Status create(sdk::CreateContext& context);
+  static Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                               sdk::NodeRef source);
+  static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
+
+  uint64_t size() const { return size_.load(std::memory_order_relaxed); }
+  void limits(instar_node_limits& limits) const;
+  Status read(const Call& call, uint64_t offset, IoVec to);
+  Status write(const Call& call, uint64_t offset, IoVec from, uint32_t flags);
+  Status write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t flags);
+  Status discard(const Call& call, uint64_t offset, uint64_t length);
+  Status flush(const Call& call);
+  Result<size_t> extents(const Call& call, uint64_t offset, uint64_t length, instar_extent* out,
+                         size_t max);
+  Status close(const Call& call);
+
+  bool offers(std::string_view id) const;
+  Result<std::string> info();
+  Result<size_t> prepare_write(const Call& call, uint64_t offset, uint64_t length,
+                               instar_placement* out, size_t max);
+  Status commit_write(const Call& call, const instar_placement* placements, size_t count);
+  void abort_write(const instar_placement* placements, size_t count);
+  Result<int64_t> pack(const Call& call, ConstBytes block, Bytes out);
+  Status store(const Call& call, uint64_t offset, size_t length, ConstBytes packed);
+  Result<std::string> snapshot_list();
+  Status snapshot_create(const Call& call, std::string_view name, int64_t sec, int32_t nsec);
+  Status snapshot_apply(const Call& call, std::string_view id);
+  Status snapshot_remove(const Call& call, std::string_view id, std::string_view name);
+  Status snapshot_load(const Call& call, std::string_view id);
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Mode = RangeLocks::Mode;
+
+  /** How a cluster takes new data. */
+  enum class Way : uint8_t {
+    kInPlace,   ///< the mapping stays as it is
+    kReuse,     ///< into the host cluster that it has; the entry changes
+    kAllocate,  ///< into a new host cluster
+  };
+
+  /** Clusters of one request that are written the same way. */
+  struct Piece {
+    uint64_t begin = 0;  ///< guest bytes that the request writes: [begin, end)
+    uint64_t end = 0;
+    uint64_t cow_begin = 0;  ///< with what is copied around them: [cow_begin, cow_end)
+    uint64_t cow_end = 0;
+    uint64_t host = 0;  ///< of the cluster that has `begin`, its first byte
+    Way way = Way::kAllocate;
+    bool pristine = false;  ///< the new clusters read as zeroes
+  };
+  Mode lock_mode(const Piece& piece) const {
+    return piece.way == Way::kInPlace ? Mode::kShared : Mode::kExclusive;
+  }
+  uint64_t locked_begin(const Piece& piece) const {
+    return piece.way == Way::kInPlace ? piece.begin : geometry_.cluster_start(piece.begin);
+  }
+  uint64_t locked_end(const Piece& piece) const {
+    return piece.way == Way::kInPlace ? piece.end : geometry_.cluster_end(piece.end);
+  }
+  void lock_range(const Piece& piece) {
+    ranges_.add(locked_begin(piece), locked_end(piece), lock_mode(piece));
+  }
+  void unlock_range(const Piece& piece) {
+    ranges_.remove(locked_begin(piece), locked_end(piece), lock_mode(piece));
+  }
+
+  Image(sdk::Host host, Header header, HostFile file, const Settings& settings, uint32_t flags);
+
+  // open.cc
+  Status open_children(sdk::OpenContext& context);
+  Status load_metadata(const Call& call);
+  Status start_writing(const Call& call);
+  HostFile& data() { return data_file_ ? data_file_ : file_; }
+
+  // read.cc
+  Status read_run(const Call& call, const Run& run, const IoVec& to, uint64_t position);
+  Status read_backing(const Call& call, uint64_t guest, const IoVec& to, uint64_t position,
+                      uint64_t length);
+  Status read_unlocked(const Call& call, uint64_t guest, void* to, uint64_t length);
+
+  // extents.cc
+  instar_extent to_extent(const Run& run) const;
+  Result<bool> sparse_inside(const Call& call);
+
+  // compressed.cc
+  Status read_packed(const Call& call, const Run& run, const IoVec& to, uint64_t position);
+  Result<sdk::CodecPool*> codec();
+  Result<uint64_t> allocate_packed(const Call& call, uint64_t length);
+  Status link_packed(const Call& call, uint64_t guest, uint64_t word);
+
+  // write.cc
+  Status begin_change(const Call& call, Lock& lock);
+  Status own_table(const Call& call, uint64_t guest);
+  Result<Piece> plan(const Call& call, Lock& lock, uint64_t begin, uint64_t end);
+  Result<Piece> classify(const Call& call, uint64_t begin, uint64_t end);
+  void widen(Piece& piece, const Entry& first, const Entry& last) const;
+  Status place(const Call& call, Piece& piece);
+  Status link(const Call& call, const Piece& piece);
+  Way way_to_write(const Entry& entry, uint64_t begin, uint64_t end) const;
+  uint64_t subclusters(uint64_t begin, uint64_t end) const;
+  Status finish(const Call& call, const Piece& piece, Status written);
+  Status write_piece(const Call& call, const Piece& piece, const IoVec& from, uint64_t position);
+  Piece placed(const instar_placement& placement) const;
+  Result<bool> reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end);
+  Status copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* to);
+
+  // zero.cc
+  enum class Clearing : uint8_t { kZero, kZeroFreeing, kDiscard };
+  Status clear_clusters(const Call& call, uint64_t begin, uint64_t end, Clearing how);
+  Entry cleared(const Entry& entry, Clearing how) const;
+  Status zero_plainly(const Call& call, uint64_t begin, uint64_t end);
+  Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
+
+  // flush.cc: called with the mutex held
+  void free_entry(const Entry& entry, bool requested);
+  void free_later(ClusterRange range, bool requested);
+  Status write_metadata(const Call& call, Lock& lock);
+  Status write_refcounts(const Call& call);
+  Status apply_frees(const Call& call);
+  Status barrier(const Call& call);
+
+  // bitmaps.cc
+  Result<std::string> describe_bitmaps(const Call& call);
+  Status mark_bitmaps_in_use(const Call& call);
+
+  const sdk::Host host_;
+  const uint32_t flags_;
+  const Settings settings_;
+  Header header_;
+  const Geometry geometry_;
+  HostFile file_;
+  HostFile data_file_;
+  sdk::NodeRef backing_;
+  uint64_t backing_size_ = 0;
+  std::atomic<uint64_t> size_;
+  std::vector<Snapshot> snapshots_;
+
+  std::mutex mutex_;
+  RangeLocks ranges_;
+  L2Tables l2_;
+  Refcounts refcounts_;
+  PackedWriter packed_;
+  struct Pending {
+    ClusterRange range;
+    bool requested;
+  };
+  std::vector<Pending> frees_;
+  bool changed_ = false;      ///< begin_change was done
+  bool broken_ = false;       ///< a barrier failed: what is on the disk is not known any more
+  uint64_t packed_next_ = 0;  ///< where the next packed cluster goes if it fits; 0: nowhere
+  int sparse_inside_ = -1;
+
+  std::mutex codec_mutex_;
+  std::unique_ptr<sdk::CodecPool> codec_;
+  BufferPool clusters_;
+  BufferPool packed_buffers_;
+};
+
+}  // namespace instar::qcow2

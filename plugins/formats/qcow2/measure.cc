@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "plugins/formats/qcow2/create.hpp"
+#include "plugins/formats/qcow2/image.hpp"
+
+namespace instar::qcow2 {
+namespace {
+
+/** Bytes of the refcount table and blocks that count `clusters` and themselves. */
+uint64_t refcount_bytes(const Geometry& geometry, uint64_t clusters) {
+  uint64_t blocks = 0;
+  uint64_t table = 0;
+  for (uint64_t last = UINT64_MAX, n = 0; n != last;) {
+    last = n;
+    blocks = sdk::div_up(clusters + table + blocks, geometry.refblock_entries());
+    table = sdk::div_up(blocks, geometry.cluster_size / 8);
+    n = clusters + blocks + table;
+  }
+  return (blocks + table) << geometry.cluster_bits;
+}
+
+/** Bytes of a file with every guest cluster allocated. `size` is a multiple of the cluster size. */
+uint64_t fully_allocated_bytes(const Geometry& geometry, uint64_t size) {
+  const uint64_t l2 = sdk::round_up(size >> geometry.cluster_bits, geometry.l2_entries());
+  const uint64_t l2_bytes = l2 * geometry.entry_size;
+  const uint64_t l1 = sdk::round_up(l2_bytes >> geometry.cluster_bits, geometry.cluster_size / 8);
+  const uint64_t metadata = geometry.cluster_size + l2_bytes + l1 * 8;
+  return size + metadata + refcount_bytes(geometry, (metadata + size) >> geometry.cluster_bits);
+}
+
+/** Bytes of clusters that have data in the source. */
+Result<uint64_t> needed_data(const Geometry& geometry, sdk::NodeRef source, uint64_t size) {
+  const Call call(nullptr);
+  std::vector<instar_extent> extents(1024);
+  uint64_t needed = 0;
+  uint64_t counted_to = 0;
+  for (uint64_t at = 0; at < size;) {
+    INSTAR_TRY(const size_t n, source.extents(call, at, size - at, extents.data(), extents.size()));
+    for (size_t i = 0; i < n; ++i) {
+      const uint64_t end = at + extents[i].length;
+      const bool data = (extents[i].flags & INSTAR_EXTENT_ZERO) == 0 &&
+                        (extents[i].flags & INSTAR_EXTENT_DATA) != 0;
+      if (data) {
+        const uint64_t begin = std::max(geometry.cluster_start(at), counted_to);
+        counted_to = std::max(geometry.cluster_end(end), counted_to);
+        needed += counted_to - std::min(begin, counted_to);
+      }
+      at = end;
+    }
+  }
+  return needed;
+}
+
+/** What the source's persistent bitmaps need in the new image; nullopt when it has no such thing. */
+Result<std::optional<uint64_t>> bitmaps_bytes(sdk::NodeRef source) {
+  void* self = nullptr;
+  const auto* ops = source.interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
+  if (ops == nullptr || ops->list == nullptr) return std::optional<uint64_t>();
+  return std::optional<uint64_t>(0);
+}
+
+}  // namespace
+
+Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_TRY(const CreateOptions created, read_create_options(options));
+  const Geometry geometry(created.header);
+  uint64_t size = created.header.size;
+  if (source) {
+    INSTAR_TRY(size, source.size());
+  }
+  const uint64_t content = size;
+  if (size > INT64_MAX - geometry.cluster_size)
+    return fail(EFBIG, "The image size is too large (try using a larger cluster size)");
+  size = sdk::round_up(size, geometry.cluster_size);
+  const uint64_t tables = sdk::div_up(size >> geometry.cluster_bits, geometry.l2_entries());
+  if (tables * 8 > kMaxL1Bytes)
+    return fail(EFBIG, "The image size is too large (try using a larger cluster size)");
+
+  uint64_t data = 0;
+  if (created.preallocation >= INSTAR_PREALLOCATION_FALLOC) {
+    data = size;
+  } else if (source) {
+    data = size;
+    if (created.header.backing_file.empty()) {  // what a backing file shares is not known
+      INSTAR_TRY(data, needed_data(geometry, source, content));
+    }
+  }
+  instar_measure_result result{};
+  result.struct_size = sizeof result;
+  result.fully_allocated = fully_allocated_bytes(geometry, size);
+  result.required = result.fully_allocated - size + data;
+  if (source) {
+    INSTAR_TRY(const auto bitmaps, bitmaps_bytes(source));
+    result.has_bitmaps = bitmaps ? 1 : 0;
+    result.bitmaps = bitmaps.value_or(0);
+  }
+  return result;
+}
+
+}  // namespace instar::qcow2

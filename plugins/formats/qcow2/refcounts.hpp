@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file refcounts.hpp Reference counts of host clusters: the refcount table and its blocks.
+ * Changes stay in memory until the owner writes them. Clusters are counted by index. Not
+ * thread-safe. Specification: "Host cluster management". */
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "plugins/formats/qcow2/geometry.hpp"
+#include "plugins/formats/qcow2/table_cache.hpp"
+
+namespace instar::qcow2 {
+
+struct ClusterRange {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
+class Refcounts {
+ public:
+  Refcounts(const Geometry& geometry, HostFile& file, uint64_t slice_size, uint64_t cache_bytes);
+
+  /** Reads the table. Cheap when it was done already. */
+  Status load(const Call& call, uint64_t offset, uint32_t clusters);
+  bool loaded() const { return loaded_; }
+  /** Clusters that must never be given out, whatever the counts say. */
+  void protect(std::vector<ClusterRange> ranges) { protected_ = std::move(ranges); }
+
+  Result<uint64_t> get(const Call& call, uint64_t cluster);
+  /** Whether more than `limit` of the first `end` clusters are in use. */
+  Result<bool> uses_more_than(const Call& call, uint64_t end, uint64_t limit);
+  /** Adds 1 to each of the range, which has blocks. EINVAL when a count would overflow. */
+  Status increase(const Call& call, ClusterRange range);
+  /** Takes 1 from each of the range, and adds to *unused those that nobody uses any more. A count
+   * that is 0 already (a broken image) is left so. */
+  Status decrease(const Call& call, ClusterRange range, std::vector<ClusterRange>* unused);
+
+  /** Sets aside 1 to `want` clusters in a row, the first free ones, with a count of 1. */
+  Result<ClusterRange> allocate(const Call& call, uint64_t want);
+  /** Extends a range that was just allocated: sets aside the clusters from `first` on if they are
+   * free. Returns how many. */
+  Result<uint64_t> allocate_at(const Call& call, uint64_t first, uint64_t want);
+
+  /** Steps of writing back, with a barrier of the owner's between them: blocks, then the table
+   * entries that refer to new ones, then (when the table moved) the header. */
+  bool blocks_dirty() const { return blocks_.dirty(); }
+  Status write_blocks(const Call& call) { return blocks_.write_back(call); }
+  bool table_dirty() const { return !dirty_entries_.empty() || moved(); }
+  Status write_table(const Call& call);
+  /** The table lies elsewhere than the header says. */
+  bool moved() const { return table_offset_ != header_offset_; }
+  uint64_t table_offset() const { return table_offset_; }
+  uint32_t table_clusters() const { return table_clusters_; }
+  /** The header was rewritten: returns where the old table was. */
+  ClusterRange settle();
+  bool crowded() const { return blocks_.crowded(); }
+
+  /** Entry `index` of a refcount block (or a part of one), and its change. */
+  static uint64_t entry(const uint8_t* block, uint64_t index, uint32_t order);
+  static void set_entry(uint8_t* block, uint64_t index, uint32_t order, uint64_t value);
+  /** No cluster from this index on was ever used, so far as it is known. */
+  uint64_t end() const { return end_; }
+
+ private:
+  uint64_t block_offset(uint64_t index) const {
+    return index < table_.size() ? table_[index] & kRefcountTableOffsetMask : 0;
+  }
+  Result<uint8_t*> block_slice(const Call& call, uint64_t cluster, uint64_t* slice_first,
+                               uint64_t* slice_count);
+  Status make_block(uint64_t index, uint64_t cluster);
+  Status grow_table(const Call& call, uint64_t index);
+  uint64_t entry_byte(uint64_t cluster) const {
+    return ((cluster & (geometry_.refblock_entries() - 1)) << geometry_.refcount_order) >> 3;
+  }
+  template <class Change>
+  Status change(const Call& call, ClusterRange range, Change change);
+  Result<uint64_t> find_free(const Call& call);
+  Result<uint64_t> free_run(const Call& call, uint64_t first, uint64_t want);
+  Status set_new(const Call& call, ClusterRange range);
+
+  const Geometry& geometry_;
+  HostFile& file_;
+  TableCache blocks_;
+  bool loaded_ = false;
+  std::vector<uint64_t> table_;
+  std::set<uint64_t> dirty_entries_;
+  uint64_t table_offset_ = 0;
+  uint32_t table_clusters_ = 0;
+  uint64_t header_offset_ = 0;
+  uint32_t header_clusters_ = 0;
+  std::vector<ClusterRange> protected_;
+  uint64_t hint_ = 0;  ///< no cluster below is free
+  uint64_t end_ = 0;   ///< no cluster from here on was ever used
+};
+
+}  // namespace instar::qcow2

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file snapshots.hpp The snapshot table. Specification: "Snapshots". */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugins/formats/qcow2/header.hpp"
+
+namespace instar::qcow2 {
+
+struct Snapshot {
+  uint64_t l1_offset = 0;
+  uint32_t l1_entries = 0;
+  std::string id;
+  std::string name;
+  uint32_t date_sec = 0;
+  uint32_t date_nsec = 0;
+  uint64_t vm_clock_nsec = 0;
+  uint64_t vm_state_size = 0;
+  uint64_t disk_size = 0;
+  std::optional<uint64_t> icount;
+  std::vector<uint8_t> unknown_extra;
+};
+
+/** Reads and checks the table that the header names. */
+Result<std::vector<Snapshot>> read_snapshots(const Call& call, const HostFile& file,
+                                             const Header& header);
+
+/** JSON of instar.snapshot/1. */
+std::string snapshots_json(const std::vector<Snapshot>& snapshots);
+
+/** The one with that id, else the first one with that name, else nullptr. */
+const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view id_or_name);
+
+}  // namespace instar::qcow2
