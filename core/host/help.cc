@@ -24,6 +24,9 @@ constexpr const char* kOwnOptions =
 
 std::string command_list(Session& session) {
   auto commands = session.registry().all(INSTAR_KIND_COMMAND);
+  if (session.invocation().strict)
+    std::erase_if(commands,
+                  [](const auto* command) { return command->info().has_flag("extension"); });
   std::string out = "Commands:\n";
   size_t width = 0;
   for (const auto* command : commands)
@@ -41,7 +44,7 @@ std::string wrapped(const std::vector<std::string>& words, size_t columns) {
       out += line + "\n";
       line = " ";
     }
-    line += " " + word;
+    line += (line.empty() ? "" : " ") + word;
   }
   return out + line + "\n";
 }
@@ -66,11 +69,11 @@ std::string help_text(Session& session) {
   out += cat("\n'", name, " COMMAND --help' explains a command.\n");
   out += cat("Examples:\n  ", name, " info -U disk.qcow2\n  ", name,
              " create -f qcow2 disk.qcow2 20G\n  ", name,
-             " convert -p -O qcow2 disk.raw disk.qcow2\n");
+             " convert -p -O qcow2 disk.raw disk.qcow2\n\n");
   out += wrapped(
       [&] {
         auto names = session.registry().driver_names();
-        names.insert(names.begin(), "\nSupported formats:");
+        names.insert(names.begin(), "Supported formats:");
         return names;
       }(),
       78);

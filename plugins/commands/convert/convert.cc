@@ -179,7 +179,9 @@ class Conversion {
     job.workers = arguments_.workers;
     job.progress = progress.abi();
     OutgoingCall call(&context_.call());
-    return call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job));
+    INSTAR_CHECK(call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job)));
+    job.progress.report(job.progress.opaque, 1, 1);
+    return {};
   }
 
   /** A target of ours that is not whole must not look as if it were. */
