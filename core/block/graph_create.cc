@@ -191,7 +191,9 @@ Result<std::string> Graph::option_help(const std::string& format, const std::str
   }
   INSTAR_CHECK(check_creates(driver));
   if (filename.empty())
-    return create_table(driver).help_text(cat("Supported ", format, " options"));
+    return cat(create_table(driver).help_text(cat("Supported ", format, " options")),
+               "\nThe protocol level may support further options.\n"
+               "Specify the target filename to include those options.\n");
   INSTAR_TRY(const Target target, find_target(*private_, format, filename));
   return target.table.help_text("Supported options");
 }

@@ -95,9 +95,9 @@ Status Opening::read_name() {
       request_.filename.reset();
     }
   }
-  const auto name = text_of(options_, "driver");
-  if (!name) return {};
-  INSTAR_TRY(driver_, graph_.find_driver(*name));
+  const auto* name = options_.if_contains("driver");
+  if (name == nullptr || !name->is_string()) return {};
+  INSTAR_TRY(driver_, graph_.find_driver(options::scalar_text(*name)));
   options_.erase("driver");
   request_.protocol = driver_.is_protocol();
   return {};
@@ -189,8 +189,10 @@ Status Opening::take_cache_options() {
 Status Opening::take_writing_options() {
   const bool wanted = (request_.flags & INSTAR_OPEN_WRITE) != 0;
   INSTAR_TRY(const bool read_only, take_bool("read-only", !wanted));
-  INSTAR_TRY(const bool automatic, take_bool("auto-read-only", false));
-  static_cast<void>(automatic);  // what is opened for reading is never opened wider here
+  // Accepted without effect: what is opened for reading is never opened wider here, and there is no
+  // other user to wait for.
+  INSTAR_CHECK(take_bool("auto-read-only", false));
+  INSTAR_CHECK(take_bool("active", true));
   if (wanted && read_only) return fail(EACCES, "Block node is read-only");
   const std::string discard = take_text("discard");
   if (discard == "on" || discard == "unmap")
@@ -306,6 +308,12 @@ void Opening::guard_guessed_raw(Node& node, NodePolicy& policy) {
 
 /** Anything that neither the host nor the driver nor a child understood. */
 Status Opening::check_leftovers() const {
+  const bool backing_said = std::any_of(options_.begin(), options_.end(), [](const auto& entry) {
+    const std::string_view key(entry.key().data(), entry.key().size());
+    return key.starts_with("backing.") || (key == "backing" && entry.value().is_string());
+  });
+  if (backing_said && (request_.flags & INSTAR_OPEN_NO_BACKING) == 0 && !driver_.supports_backing())
+    return fail(EINVAL, "Driver doesn't support backing files");
   const auto left = options::in_printed_order(options_);
   if (left.empty()) return {};
   const std::string_view name(left[0]->key().data(), left[0]->key().size());
