@@ -12,7 +12,7 @@
 namespace instar::base {
 
 Result<std::string> read_fd(int fd, std::string_view name, size_t limit) {
-  constexpr size_t kChunk = 64 * 1024;
+  constexpr size_t kChunk = 64UL * 1024;
   std::string content;
   for (;;) {
     const size_t filled = content.size();

@@ -49,7 +49,7 @@ TEST(Fd, MovesAndCloses) {
   Fd writer(pipe_ends[1]);
   const Fd reader(pipe_ends[0]);
   Fd moved(std::move(writer));
-  EXPECT_FALSE(writer);
+  EXPECT_FALSE(writer);  // NOLINT(bugprone-use-after-move): that it is empty is the point
   moved.reset();
   char byte;
   EXPECT_EQ(read(reader.get(), &byte, 1), 0);  // end of file: no writer is left

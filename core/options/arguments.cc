@@ -45,7 +45,7 @@ class Reader {
     return numbers_are_operands_ && argument[1] >= '0' && argument[1] <= '9';
   }
 
-  void blame(std::string message) {
+  void blame(const std::string& message) {
     result_.error = Error{EINVAL, cat(style_.program, ": ", message), help_pointer(style_.program)};
   }
 

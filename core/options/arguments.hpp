@@ -20,7 +20,7 @@
 namespace instar::options {
 
 /** One spelling of an option. An id may have several rows. */
-struct ArgumentSpec {
+struct ArgumentSpec {          // NOLINT(clang-analyzer-optin.performance.Padding): rows read well
   int32_t id;                  ///< the caller's own, > 0
   char letter = 0;             ///< 0: none
   bool takes_value = false;    ///< a value is compulsory

@@ -130,6 +130,7 @@ TEST(Keyval, Messages) {
   EXPECT_EQ(keyval_message("secret,id"), "Expected '=' after parameter 'id'");
   EXPECT_EQ(keyval_message("secret,id=s,nohelp"), "Expected '=' after parameter 'nohelp'");
   EXPECT_EQ(keyval_message(",id=s"), "Invalid parameter ''");
+  EXPECT_EQ(keyval_message("secret,,x=1"), "Invalid parameter ''");
   EXPECT_EQ(keyval_message("secret,.x=1"), "Invalid parameter '.x'");
   EXPECT_EQ(keyval_message("secret,d..x=1"), "Invalid parameter 'd..x'");
   EXPECT_EQ(keyval_message("secret,0=a"), "Invalid parameter '0'");

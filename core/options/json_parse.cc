@@ -100,7 +100,8 @@ class Lexer {
 
   Result<std::optional<Token>> number() {
     skip("-");
-    if (skip("0")) {
+    const bool zero = skip("0");
+    if (zero) {
       if (at_ < text_.size() && is_digit(text_[at_])) return stray();
     } else if (!digits()) {
       return stray();
@@ -110,7 +111,8 @@ class Lexer {
       kind = TokenKind::kFloat;
       if (!digits()) return stray();
     }
-    if (skip("eE")) {
+    // QEMU knows no exponent right behind a lone zero.
+    if ((!zero || kind == TokenKind::kFloat) && skip("eE")) {
       kind = TokenKind::kFloat;
       skip("+-");
       if (!digits()) return stray();

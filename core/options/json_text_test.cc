@@ -64,6 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadText{"{1:2}", "JSON parse error, key is not a string in object"},
                     BadText{R"({"a":1 "b":2})", "JSON parse error, expected separator in dict"},
                     BadText{R"({"a":true1})", "JSON parse error, expected separator in dict"},
+                    BadText{R"({"a":0e5})", "JSON parse error, expected separator in dict"},
                     BadText{R"({"a":[1 2]})", "JSON parse error, expected separator in list"},
                     BadText{R"({"a":[1,2})", "JSON parse error, expected separator in list"},
                     BadText{R"({"a":1,"a":1})", "JSON parse error, duplicate key"},
@@ -92,7 +93,7 @@ TEST(ParseJson, Depth) {
   };
   EXPECT_EQ(message_of(nested(kMaxJsonDepth)), "");
   EXPECT_EQ(message_of(nested(kMaxJsonDepth + 1)), "JSON nesting depth limit exceeded");
-  EXPECT_EQ(message_of(std::string(10'000'000, '[')), "JSON nesting depth limit exceeded");
+  EXPECT_EQ(message_of(std::string(5'000'000, '[')), "JSON nesting depth limit exceeded");
 }
 
 TEST(ParseJson, Values) {

@@ -116,7 +116,8 @@ Result<KeyvalText> read_keyval(std::string_view text, std::string_view implied_k
       result.help = true;
       text.remove_prefix(key.size());
     } else if (!has_value && first && !implied_key.empty() && !key.empty()) {
-      INSTAR_CHECK(put(result.nested, implied_key, take_option_value(text)));
+      INSTAR_CHECK(put(result.nested, implied_key, key));  // commas can't be doubled here
+      text.remove_prefix(key.size());
     } else if (!has_value) {
       object scratch;
       INSTAR_CHECK(put(scratch, key, ""));  // a malformed key is named as such

@@ -129,7 +129,7 @@ Result<OptionValue> check_number(const OptionSpec& spec, std::string_view text) 
 }  // namespace
 
 Result<OptionTable> OptionTable::load(std::string_view json, std::string_view source) {
-  const auto blame = [&](Error error) {
+  const auto blame = [&](const Error& error) {
     return fail(EINVAL, source, ": options: ", error.message);
   };
   auto parsed = parse_json(json);

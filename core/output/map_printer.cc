@@ -11,7 +11,7 @@
 namespace instar::output {
 namespace {
 
-constexpr size_t kBufferSize = 256 * 1024;
+constexpr size_t kBufferSize = 256UL * 1024;
 constexpr size_t kLongestElement = 256;  // every key and the longest numbers
 constexpr size_t kNumberLength = 20;
 constexpr std::ptrdiff_t kColumnWidth = 16;

@@ -6,7 +6,7 @@
 namespace instar::output {
 namespace {
 
-constexpr size_t kBufferSize = 64 * 1024;
+constexpr size_t kBufferSize = 64UL * 1024;
 
 }  // namespace
 

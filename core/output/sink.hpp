@@ -33,7 +33,7 @@ class StringSink : public Sink {
 
 /** Writes to a descriptor that it does not own, in pieces of up to 64 KiB; what is left goes out in
  * the destructor. */
-class FdSink : public Sink {
+class FdSink final : public Sink {
  public:
   explicit FdSink(int fd) : fd_(fd) {}
   FdSink(const FdSink&) = delete;

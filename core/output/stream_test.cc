@@ -214,8 +214,10 @@ TEST(Progress, ManyThreadsAtOnce) {
   StringSink out;
   StringSink errors;
   Progress progress({ProgressStyle::kQemu, 1}, out, errors);
+  constexpr size_t kThreads = 4;
   std::vector<std::jthread> threads;
-  for (int i = 0; i < 4; i++) {
+  threads.reserve(kThreads);
+  for (size_t i = 0; i < kThreads; i++) {
     threads.emplace_back([&] {
       for (uint64_t done = 1; done < 1000; done++)
         progress.report(done, 1000);
