@@ -21,7 +21,8 @@ namespace instar::sdk {
  * line.flag('U', "force-share", share, "…").operands(files);
  * if (const auto status = line.parse(context)) return *status;
  *
- * Long names of one option are separated by '|'; --help shows the first. An empty help text hides
+ * Long names of one option are separated by '|'; --help shows the first. One that begins with '+' was
+ * added later: its shortened forms give way to those of other options. An empty help text hides
  * an option.
  */
 class CommandLine {
@@ -131,16 +132,21 @@ class CommandLine {
       const uint8_t takes_value = entry.metavar.empty() ? 0 : 1;
       char letter = entry.letter;
       for (const auto& name : entry.names) {
-        specs.push_back({id, letter, takes_value, {0, 0}, name.empty() ? nullptr : name.c_str()});
+        const bool secondary = name.starts_with('+');
+        const char* text = name.c_str() + (secondary ? 1 : 0);
+        specs.push_back({id, letter, takes_value, static_cast<uint8_t>(secondary), 0,
+                         *text != '\0' ? text : nullptr});
         letter = 0;
       }
     }
     return specs;
   }
   static std::string entry_help(const Entry& entry) {
+    std::string_view name = entry.names.front();
+    if (name.starts_with('+')) name.remove_prefix(1);
     std::string left = "  ";
-    if (entry.letter != 0) left += cat("-", entry.letter, entry.names.front().empty() ? "" : ", ");
-    if (!entry.names.front().empty()) left += "--" + entry.names.front();
+    if (entry.letter != 0) left += cat("-", entry.letter, name.empty() ? "" : ", ");
+    if (!name.empty()) left += cat("--", name);
     if (!entry.metavar.empty()) left += " " + entry.metavar;
     constexpr size_t kColumn = 34;
     if (left.size() + 2 > kColumn)

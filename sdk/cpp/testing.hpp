@@ -8,7 +8,6 @@
 #pragma once
 
 #include <algorithm>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -163,18 +162,27 @@ class OptionList {
                      instar_option_type type = INSTAR_OPTION_SIZE) {
     return add(std::move(name), std::to_string(value), value, type);
   }
-  /** Valid until the list changes. */
-  instar_options abi() const { return {items_.data(), items_.size()}; }
+  /** Valid until the list changes or goes. */
+  instar_options abi() const {
+    items_.clear();
+    for (const auto& entry : entries_)
+      items_.push_back({entry.name.c_str(), entry.text.c_str(), entry.number,
+                        static_cast<uint32_t>(entry.type), 0});
+    return {items_.data(), items_.size()};
+  }
 
  private:
-  OptionList& add(std::string name, std::string value, uint64_t number, instar_option_type type) {
-    const auto& own_name = strings_.emplace_back(std::move(name));
-    const auto& own_value = strings_.emplace_back(std::move(value));
-    items_.push_back({own_name.c_str(), own_value.c_str(), number, static_cast<uint32_t>(type), 0});
+  struct Entry {
+    std::string name, text;
+    uint64_t number;
+    instar_option_type type;
+  };
+  OptionList& add(std::string name, std::string text, uint64_t number, instar_option_type type) {
+    entries_.push_back({std::move(name), std::move(text), number, type});
     return *this;
   }
-  std::deque<std::string> strings_;
-  std::vector<instar_option> items_;
+  std::vector<Entry> entries_;
+  mutable std::vector<instar_option> items_;
 };
 
 /** A host with no services but objects, and the other side of open and create. */

@@ -65,27 +65,29 @@ std::optional<int> Arguments::parse(CommandContext& context) {
       "convert", "[OPTIONS] SOURCE... TARGET",
       "Copies SOURCE (several are joined) into a new image TARGET, or with -n into an\n"
       "existing one. Holes and zeroes take no space in the target.");
-  line.text('f', "source-format|format", "FMT", format,
-            "format of the sources; without it they are probed")
-      .flag(0, "source-image-opts|image-opts", image_opts,
+  line.flag(0, "source-image-opts|image-opts", image_opts,
             "the sources are lists of key=value, not names")
+      .text('f', "source-format", "FMT", format,
+            "format of the sources; without it they are probed")
       .text('T', "source-cache", "MODE", source_cache,
             "cache mode of the sources (default writeback)")
       .text('l', "snapshot", "SNAPSHOT", snapshot,
             "copy this internal snapshot: id, name, or snapshot.name=…")
-      .flag('U', "force-share", force_share, "read sources that somebody has open for writing")
-      .text('O', "target-format|output-format", "FMT", raw.target_format,
+      .flag('U', "force-share", force_share, "read sources that somebody has open for writing");
+  add_object_option(line, context);
+  line.text('O', "output-format|+target-format", "FMT", raw.target_format,
             "format of TARGET (default raw)")
       .flag(0, "target-image-opts", target_image_opts, "TARGET is a list of key=value; needs -n")
-      .action('o', "target-format-options|options", "OPTS", accumulate(options),
+      .action('o', "options|+target-format-options", "OPTS", accumulate(options),
               "creation options of TARGET; 'help' lists them")
-      .text('t', "target-cache|output-cache", "MODE", target_cache,
+      .text('t', "output-cache|+target-cache", "MODE", target_cache,
             "cache mode of TARGET (default unsafe)")
       .text('B', "backing", "FILE", backing,
             "backing file of TARGET: only what differs from it is stored")
+      .text('b', "", "FILE", backing, "")
       .text('F', "backing-format", "FMT", backing_format, "format of the backing file")
-      .flag('c', "compress", compress, "compress TARGET (formats that can)")
-      .flag('n', "no-create", skip_create, "TARGET exists; do not create it")
+      .flag('c', "+compress", compress, "compress TARGET (formats that can)")
+      .flag('n', "+no-create", skip_create, "TARGET exists; do not create it")
       .flag(0, "target-is-zero", target_is_zero, "TARGET reads as zeroes already; needs -n")
       .action('S', "sparse-size", "SIZE", sparse_handler(context, raw.min_sparse),
               "least run of zeroes that becomes a hole (default 4k; 0: none)")
@@ -93,18 +95,16 @@ std::optional<int> Arguments::parse(CommandContext& context) {
               "work on N pieces at once (1 to 16)")
       .flag('W', "oob-writes", unordered, "write TARGET out of order, which can be faster")
       .flag('C', "copy-range-offloading", offload, "let the storage copy where it can")
-      .action('r', "rate-limit|rate", "BYTES", size_handler(context, "rate limit", raw.rate),
+      .action('r', "rate|+rate-limit", "BYTES", size_handler(context, "rate limit", raw.rate),
               "at most so many bytes a second")
       .flag(0, "salvage", salvage, "read errors become zeroes, with a warning each")
       .flag(0, "bitmaps", bitmaps, "copy persistent dirty bitmaps too")
       .flag(0, "skip-broken-bitmaps", skip_broken_bitmaps,
             "leave inconsistent bitmaps out; needs --bitmaps")
-      .flag('p', "progress", raw.progress, "show progress")
+      .flag('p', "+progress", raw.progress, "show progress")
       .flag('q', "quiet", quiet, "print nothing but errors");
-  line.text('b', "", "FILE", backing, "");
   if (!context.strict())
-    line.text(0, "compression-level", "N", level, "how hard -c works; 0: the format's default");
-  add_object_option(line, context);
+    line.text(0, "+compression-level", "N", level, "how hard -c works; 0: the format's default");
   line.operands(raw.operands).epilogue("Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
   if (const auto status = line.parse(context)) return *status;
   if (level) open_options = "compression-level=" + *level;

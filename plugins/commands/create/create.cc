@@ -19,6 +19,7 @@ class Create {
         "Makes a new image. An existing FILE is overwritten. SIZE takes the suffixes k, M, G, T, "
         "P, E;\n"
         "with a backing file it may be left out, and is then that of the backing file.");
+    add_object_option(line, context);
     line.text('f', "format", "FMT", format, "format of the new image (default raw)")
         .action('o', "options", "OPTS", accumulate(options),
                 "creation options, key=value,…; 'help' lists them")
@@ -28,7 +29,6 @@ class Create {
         .text('B', "", "FMT", backing_format, "")
         .flag('u', "backing-unsafe", unsafe, "do not open the backing file; SIZE is needed then")
         .flag('q', "quiet", quiet, "print nothing");
-    add_object_option(line, context);
     line.operands(operands).epilogue(
         "Example: create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n");
     if (const auto status = line.parse(context)) return *status;

@@ -19,20 +19,20 @@ class Measure {
     CommandLine line(
         "measure", "[OPTIONS] [--size SIZE | FILE]",
         "Tells the file size that an image of SIZE, or a conversion of FILE, would need.");
-    line.text('f', "format|source-format", "FMT", format,
+    line.text('f', "format|+source-format", "FMT", format,
               "format of FILE; without it FILE is probed")
-        .flag(0, "image-opts|source-image-opts", image_opts,
+        .flag(0, "image-opts|+source-image-opts", image_opts,
               "FILE is a list of key=value, not a name")
         .text('O', "target-format", "FMT", output_format, "format of the new image (default raw)")
-        .action('o', "options|target-format-options", "OPTS", accumulate(options),
+        .action('o', "options|+target-format-options", "OPTS", accumulate(options),
                 "creation options of the new image; 'help' lists them")
         .text('l', "snapshot", "SNAPSHOT", snapshot, "measure this internal snapshot of FILE")
         .action('s', "size", "SIZE", size_handler(context, "image size", size),
                 "measure an empty image")
         .flag('U', "force-share", force_share,
               "measure an image that somebody has open for writing");
-    add_output_option(line, context, style);
     add_object_option(line, context);
+    add_output_option(line, context, style);
     line.operands(files);
     if (const auto status = line.parse(context)) return *status;
     if (image_opts && format)
