@@ -2,6 +2,7 @@
 #include "core/loader/plugin.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/dll/shared_library.hpp>
@@ -187,6 +188,8 @@ int Plugin::index_of(const void* table) const {
 
 Status Plugin::load_now(const instar_host* host) {
   INSTAR_CHECK(check_host(manifest_));
+  if (access(manifest_.library.c_str(), F_OK) != 0)
+    return failure(manifest_, cat("could not be loaded: ", errno_text(errno)));
   INSTAR_CHECK(check_trust(manifest_.library));
   INSTAR_CHECK(check_loadable(manifest_.library));
   INSTAR_TRY(const auto* library, open_library(manifest_));

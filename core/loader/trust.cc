@@ -21,8 +21,11 @@ uid_t program_owner() {
 }
 
 Error refused(const std::string& path, const std::string& offender, std::string_view what) {
-  return Error{EPERM, cat("plugin '", path, "' is refused: '", offender, "' ", what),
-               "As root, plugins are taken only from where nobody but root can write."};
+  const bool folder = std::filesystem::is_directory(path);
+  return Error{
+      EPERM,
+      cat(folder ? "plugin folder '" : "plugin '", path, "' is refused: '", offender, "' ", what),
+      "As root, plugins are taken only from where nobody but root can write."};
 }
 
 /** One file or folder of the way to `path`. */

@@ -83,6 +83,10 @@ std::string Registry::package_hint(uint32_t kind, std::string_view name) {
     if (!entry->problem.empty()) return cat("It is installed, but the ", entry->problem, ".");
     return cat("The plugin '", entry->library(), "' is disabled by '", entry->disabled_by, "'.");
   }
+  // A folder that is refused as a whole: what is in it isn't known.
+  for (const auto& entry : index_->entries)
+    if (entry->plugin == nullptr && !entry->manifest_path.ends_with(".json"))
+      return cat("The ", entry->problem, ".");
   for (const auto& row : index_->catalogue())
     if (row.kind == loader::kind_name(kind) && row.has_name(name))
       return in_package(row.kind, name, row.package);
