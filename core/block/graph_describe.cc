@@ -17,25 +17,6 @@ namespace {
 using sdk::OutgoingCall;
 using sdk::StringSink;
 
-/** Bytes on the storage; negative: unknown. */
-int64_t allocated_size(const Node& node) {
-  void* self = nullptr;
-  const auto* ops = node.interface<instar_info_ops>(INSTAR_INFO_ID, &self);
-  if (ops != nullptr && ops->allocated_size != nullptr) {
-    OutgoingCall call;
-    return ops->allocated_size(self, call.abi());
-  }
-  if (node.kind() == NodeKind::kProtocol) return -ENOTSUP;
-  int64_t sum = 0;
-  for (const auto& child : node.children()) {
-    if (child.role == INSTAR_CHILD_BACKING) continue;
-    const int64_t size = allocated_size(*child.node);
-    if (size < 0) return size;
-    sum += size;
-  }
-  return sum;
-}
-
 /** What the driver itself says. */
 Result<json::object> own_info(const Node& node) {
   void* self = nullptr;
@@ -85,7 +66,8 @@ Result<json::object> document_of(const Node& node) {
   out["virtual-size"] = size;
   out["filename"] = node.filename();
   out["format"] = node.driver();
-  if (const int64_t allocated = allocated_size(node); allocated >= 0)
+  OutgoingCall call;
+  if (const int64_t allocated = node.allocated_size(Call(call.abi())); allocated >= 0)
     out["actual-size"] = allocated;
   INSTAR_CHECK(add_snapshots(node, out));
   add_backing(node, out);

@@ -196,6 +196,10 @@ const void* Node::find_interface(const char* id, void** self) const {
     *self = const_cast<Node*>(this);
     return NodeTrampolines::resize_table();
   }
+  if (std::string_view(id) == INSTAR_INFO_ID) {
+    *self = const_cast<Node*>(this);
+    return NodeTrampolines::info_table();
+  }
   uint32_t known_by_driver = 0;
   std::memcpy(&known_by_driver, table, sizeof known_by_driver);
   const size_t known_here = table_size(id);
@@ -207,6 +211,38 @@ const void* Node::find_interface(const char* id, void** self) const {
     std::memcpy(copy.get(), table, known_by_driver);
   }
   return copy.get();
+}
+
+int64_t Node::allocated_size(const Call& call) const {
+  void* self = nullptr;
+  const void* table = private_->ops.get_interface != nullptr
+                          ? private_->ops.get_interface(driver_node_.self, INSTAR_INFO_ID, &self)
+                          : nullptr;
+  if (table != nullptr) {
+    instar_info_ops ops{};
+    std::memcpy(
+        &ops, table,
+        std::min<size_t>(static_cast<const instar_info_ops*>(table)->struct_size, sizeof ops));
+    OutgoingCall inner(&call);
+    if (ops.allocated_size != nullptr) return ops.allocated_size(self, inner.abi());
+  }
+  if (kind_ == NodeKind::kProtocol) return -ENOTSUP;
+  int64_t sum = 0;
+  for (const auto& child : children_) {
+    if (child.role == INSTAR_CHILD_BACKING) continue;
+    const int64_t size = child.node->allocated_size(call);
+    if (size < 0) return size;
+    sum += size;
+  }
+  return sum;
+}
+
+int Node::describe(instar_call* call, const instar_sink* json) const {
+  void* self = nullptr;
+  const auto* ops = static_cast<const instar_info_ops*>(
+      private_->ops.get_interface(driver_node_.self, INSTAR_INFO_ID, &self));
+  const DriverLock lock(private_->ops.thread_model, private_->node_mutex, private_->plugin_mutex);
+  return ops->describe(self, call, json);
 }
 
 Status Node::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,

@@ -121,6 +121,10 @@ class Node : public std::enable_shared_from_this<Node> {
   Result<size_t> extents(const Call& call, uint64_t offset, uint64_t length, instar_extent* out,
                          size_t max);
 
+  /** Bytes on the storage: what the driver says, else the sum of its children but the backing file;
+   * negative: unknown. [any] */
+  int64_t allocated_size(const Call& call) const;
+
   /** The driver's optional interface, or nullptr; call its functions with *self. */
   template <class Ops>
   const Ops* interface(const char* id, void** self) const {
@@ -159,6 +163,7 @@ class Node : public std::enable_shared_from_this<Node> {
                                 instar_extent* out, size_t max);
   instar_extent beyond_end(uint64_t offset, uint64_t length) const;
   Status check_extents(const instar_extent* out, size_t count, uint64_t length) const;
+  int describe(instar_call* call, const instar_sink* json) const;
   Status resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
                 const instar_progress* progress);
 

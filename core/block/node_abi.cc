@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/block/node_private.hpp"
+#include "sdk/abi/info.h"
 #include "sdk/abi/resize.h"
 
 namespace instar::block {
@@ -108,6 +109,16 @@ const void* NodeTrampolines::resize_table() {
         }));
       }};
   return &kResize;
+}
+
+const void* NodeTrampolines::info_table() {
+  static constexpr instar_info_ops kInfo = {
+      sizeof(instar_info_ops), 0,
+      [](void* self, instar_call* abi, const instar_sink* json) noexcept {
+        return get(self).describe(abi, json);
+      },
+      [](void* self, instar_call* abi) noexcept { return get(self).allocated_size(Call(abi)); }};
+  return &kInfo;
 }
 
 Node* Node::from_abi(const instar_node* node) {

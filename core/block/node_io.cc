@@ -407,9 +407,11 @@ Result<size_t> Node::driver_extents(const Call& call, uint64_t offset, uint64_t 
     return fail(EIO, "Driver '", driver_, "' gave ", count, " extents where 1 to ", max,
                 " were asked for");
   INSTAR_CHECK(check_extents(out, static_cast<size_t>(count), length));
+  // Zeroes may also stand for a gap without anything below; data and files never do.
+  const uint32_t decides = kind_ == NodeKind::kProtocol ? INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO
+                                                        : static_cast<uint32_t>(INSTAR_EXTENT_DATA);
   for (int64_t i = 0; i < count; ++i)
-    if ((out[i].flags & (INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO)) != 0)
-      out[i].flags |= INSTAR_EXTENT_ALLOCATED;
+    if ((out[i].flags & decides) != 0) out[i].flags |= INSTAR_EXTENT_ALLOCATED;
   return static_cast<size_t>(count);
 }
 

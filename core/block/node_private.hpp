@@ -19,6 +19,7 @@ namespace instar::block {
 struct NodeTrampolines {
   static const instar_node_ops* table(bool writable);
   static const void* resize_table();
+  static const void* info_table();
 };
 
 struct Node::Private {

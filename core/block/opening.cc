@@ -283,7 +283,9 @@ Result<NodePtr> Opening::wrap(instar_node driver_node) {
                                       driver_node, std::move(children_)));
   node_ = node.get();
   node->keep(shared_from_this());
-  names = make_names(driver_, given_, *node, own_filename_, backing_overridden_);
+  // Without I/O nobody looks at backing files, and names leave them out.
+  const bool other_backing = backing_overridden_ && (request_.flags & INSTAR_OPEN_NO_IO) == 0;
+  names = make_names(driver_, given_, *node, own_filename_, other_backing);
   names.node_name = node_name_;
   node->set_names(std::move(names));
   if (guessed_) guard_guessed_raw(*node, policy_);

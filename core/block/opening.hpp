@@ -41,6 +41,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Status check_leftovers() const;
   void guard_guessed_raw(Node& node, NodePolicy& policy);
   std::string find_own_filename() const;
+  std::optional<std::string> take_reference(const std::string& name);
   Result<NodePtr> request_child(const instar_child_request& request);
   Result<NodePtr> open_backing(const instar_child_request& request, json::object options);
   Result<NodePtr> open_data(const instar_child_request& request, json::object options);

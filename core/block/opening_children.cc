@@ -8,6 +8,8 @@ namespace instar::block {
 
 namespace {
 
+constexpr const char* kBackingPrefix = "Could not open backing file: ";
+
 bool names_a_file(const json::object& options) {
   return options.contains("filename") || options.contains("file.filename");
 }
@@ -38,10 +40,8 @@ uint32_t Opening::child_flags(instar_child_role role, bool read_only) const {
 /** The file below a format, before the format is known. */
 Status Opening::open_file() {
   auto file_options = options::take_subtree(options_, "file.");
-  const auto* reference = options_.if_contains("file");
-  if (reference != nullptr && reference->is_string()) {
-    INSTAR_TRY(NodePtr node, graph_.find_node(options::scalar_text(*reference)));
-    options_.erase("file");
+  if (const auto reference = take_reference("file")) {
+    INSTAR_TRY(NodePtr node, graph_.find_node(*reference));
     children_.push_back({"file", INSTAR_CHILD_FILE, std::move(node)});
     return {};
   }
@@ -105,21 +105,32 @@ Result<NodePtr> Opening::request_child(const instar_child_request& request) {
   const bool backing = request.role == INSTAR_CHILD_BACKING;
   if (backing && (request_.flags & INSTAR_OPEN_NO_BACKING) != 0) return NodePtr();
   const std::string name = request.name;
-  const auto* reference = options_.if_contains(name);
   auto options = options::take_subtree(options_, name + ".");
-  if (reference == nullptr || !reference->is_string()) {
-    if (options.empty() && text_or_empty(request.reference).empty()) {
-      if ((request.flags & INSTAR_CHILD_OPTIONAL) != 0 || backing) return NodePtr();
-      return fail(EINVAL, "A block device must be specified for \"", name, "\"");
-    }
-    return backing ? open_backing(request, std::move(options))
-                   : open_data(request, std::move(options));
+  const auto reference = take_reference(name);
+  const bool optional = (request.flags & INSTAR_CHILD_OPTIONAL) != 0;
+  if (optional && request.role == INSTAR_CHILD_DATA && (request_.flags & INSTAR_OPEN_NO_IO) != 0)
+    return NodePtr();
+  if (reference) {
+    backing_overridden_ |= backing;
+    auto node = graph_.find_node(*reference);
+    if (!node && backing) node.error().message.insert(0, kBackingPrefix);
+    return node;
   }
-  auto node = graph_.find_node(options::scalar_text(*reference));
+  if (options.empty() && text_or_empty(request.reference).empty()) {
+    if (optional || backing) return NodePtr();
+    return fail(EINVAL, "A block device must be specified for \"", name, "\"");
+  }
+  return backing ? open_backing(request, std::move(options))
+                 : open_data(request, std::move(options));
+}
+
+/** A node-name that the user gives for a child, taken out of the options. */
+std::optional<std::string> Opening::take_reference(const std::string& name) {
+  const auto* value = options_.if_contains(name);
+  if (value == nullptr || !value->is_string()) return std::nullopt;
+  std::string reference = options::scalar_text(*value);
   options_.erase(name);
-  if (backing) backing_overridden_ = true;
-  if (!node && backing) node.error().message.insert(0, "Could not open backing file: ");
-  return node;
+  return reference;
 }
 
 Result<NodePtr> Opening::open_backing(const instar_child_request& request, json::object options) {
@@ -128,13 +139,13 @@ Result<NodePtr> Opening::open_backing(const instar_child_request& request, json:
   below.flags = child_flags(INSTAR_CHILD_BACKING, true);
   below.permissions = permissions_of(request);
   below.top = false;
-  below.chain = request_.chain;
   if (!options.empty()) backing_overridden_ = true;
   const auto open = [&]() -> Result<NodePtr> {
     if (!reference.empty() && !names_a_file(options)) {
       const Node* file = opened_file();
       INSTAR_TRY(below.filename, resolve_reference(*file, reference));
       INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
+      below.chain = request_.chain;  // what the user names may well be there twice
     }
     if (text_or_empty(request.format) != "" && !options.contains("driver"))
       options["driver"] = request.format;
@@ -142,7 +153,7 @@ Result<NodePtr> Opening::open_backing(const instar_child_request& request, json:
     return graph_.open_node(std::move(below));
   };
   auto node = open();
-  if (!node) node.error().message.insert(0, "Could not open backing file: ");
+  if (!node) node.error().message.insert(0, kBackingPrefix);
   return node;
 }
 
