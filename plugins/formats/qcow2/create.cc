@@ -101,7 +101,7 @@ class Creator {
                   "size)");
     header_.l1_entries = static_cast<uint32_t>(l1_entries);
     INSTAR_TRY(layout_, plan_layout(header_, geometry_, preallocates()));
-    header_.l1_offset = offset(layout_.l1_at());
+    header_.l1_offset = layout_.l1 != 0 ? offset(layout_.l1_at()) : 0;
     header_.refcount_table_offset = offset(layout_.table_at());
     header_.refcount_table_clusters = static_cast<uint32_t>(layout_.table);
     return {};

@@ -13,7 +13,7 @@ instar_extent Image::to_extent(const Run& run) const {
   instar_extent extent{run.length, 0, INSTAR_EXTENT_ALLOCATED, 0};
   switch (run.kind) {
     case Kind::kUnallocated:
-      extent.flags = backing_ ? 0 : INSTAR_EXTENT_ZERO;
+      extent.flags = 0;  // not decided here; without a backing file the host makes it zero
       return extent;
     case Kind::kZero:
       extent.flags |= INSTAR_EXTENT_ZERO;
@@ -33,8 +33,11 @@ instar_extent Image::to_extent(const Run& run) const {
     extent.flags |= INSTAR_EXTENT_ENCRYPTED;
     return extent;
   }
+  // A file that ends inside a cluster cannot be read past its end by others.
+  const HostFile& data = data_file_ ? data_file_ : file_;
+  if (run.kind == Kind::kData && run.host + run.length > data.size()) return extent;
   extent.flags |= INSTAR_EXTENT_OFFSET;
-  extent.child = data_file_ ? data_file_.id() : file_.id();
+  extent.child = data.id();
   extent.child_offset = run.host;
   return extent;
 }

@@ -31,6 +31,15 @@ Status Image::barrier(const Call& call) {
   return result;
 }
 
+/** The file is as long as its last cluster, so that others may read all of it from there. */
+Status Image::cover_hole(const Call& call) {
+  const uint64_t end = hole_end_.load();
+  if (data().size() >= end) return {};
+  INSTAR_CHECK(data().node().resize(call, end));
+  data().note_end(end);
+  return {};
+}
+
 void Image::free_later(ClusterRange range, bool requested) {
   if (!frees_.empty()) {
     Pending& last = frees_.back();
@@ -99,6 +108,7 @@ Status Image::write_metadata(const Call& call, Lock& lock) {
   INSTAR_CHECK(packed_.drain(call, lock));
   if (broken_) return fail(EIO, sdk::errno_text(EIO));
   INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(cover_hole(call));
   INSTAR_CHECK(barrier(call));
   if (!l2_.tables_dirty() && !l2_.l1_dirty() && frees_.empty()) return {};
   INSTAR_CHECK(l2_.write_tables(call));

@@ -8,6 +8,7 @@ namespace instar::qcow2 {
 namespace {
 
 constexpr size_t kBackingFormatMax = 15;
+constexpr size_t kMinimumRoomForNames = 4096;
 
 /** A table named in the header lies where one may lie. */
 Status check_table(uint32_t cluster_bits, uint64_t offset, uint64_t entries, uint64_t entry_size,
@@ -256,7 +257,9 @@ void append_extensions(std::vector<uint8_t>& out, const Header& header) {
     append_extension(out, kExtensionDataFile, header.data_file->data(), header.data_file->size());
   if (header.crypto)
     append_extension(out, kExtensionCrypto, &*header.crypto, sizeof *header.crypto);
-  if (header.version >= 3) {
+  // Small clusters are left to what is needed, as QEMU does.
+  const size_t cluster = size_t{1} << header.cluster_bits;
+  if (header.version >= 3 && cluster > out.size() + kMinimumRoomForNames) {
     const auto names = known_feature_names();
     append_extension(out, kExtensionFeatureNames, names.data(), names.size() * sizeof names[0]);
   }

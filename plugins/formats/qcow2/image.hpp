@@ -149,6 +149,7 @@ class Image {
   uint64_t subclusters(uint64_t begin, uint64_t end) const;
   Status finish(const Call& call, const Piece& piece, Status written);
   Status write_piece(const Call& call, const Piece& piece, const IoVec& from, uint64_t position);
+  void note_hole(uint64_t end);
   Piece placed(const instar_placement& placement) const;
   Result<bool> reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end);
   Status copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* to);
@@ -167,6 +168,7 @@ class Image {
   Status write_refcounts(const Call& call);
   Status apply_frees(const Call& call);
   Status barrier(const Call& call);
+  Status cover_hole(const Call& call);
 
   // bitmaps.cc
   Result<std::string> describe_bitmaps(const Call& call);
@@ -194,6 +196,8 @@ class Image {
     bool requested;
   };
   std::vector<Pending> frees_;
+  /** Where the last cluster that was allocated ends, if its end was left as a hole. */
+  std::atomic<uint64_t> hole_end_{0};
   bool changed_ = false;      ///< begin_change was done
   bool broken_ = false;       ///< a barrier failed: what is on the disk is not known any more
   uint64_t packed_next_ = 0;  ///< where the next packed cluster goes if it fits; 0: nowhere

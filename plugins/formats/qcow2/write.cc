@@ -177,6 +177,13 @@ Status Image::finish(const Call& call, const Piece& piece, Status written) {
   return written;
 }
 
+/** Clusters up to host `end` are in use, but their end was not written. */
+void Image::note_hole(uint64_t end) {
+  uint64_t known = hole_end_.load();
+  while (known < end && !hole_end_.compare_exchange_weak(known, end)) {
+  }
+}
+
 Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end) {
   std::vector<Run> runs;
   {
@@ -207,7 +214,10 @@ Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& fro
     }
     if (piece.end < end) {
       INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, piece.end, end));
-      if (zeroes) end = piece.end;
+      if (zeroes) {
+        end = piece.end;
+        note_hole(piece.host + (piece.cow_end - geometry_.cluster_start(piece.begin)));
+      }
     }
   }
   const uint64_t host = piece.host + (begin - geometry_.cluster_start(piece.begin));
@@ -261,9 +271,10 @@ Result<size_t> Image::prepare_write(const Call& call, uint64_t offset, uint64_t 
     if (ranges_.conflicts(locked_begin(piece), locked_end(piece), Mode::kExclusive)) break;
     INSTAR_CHECK(place(call, piece));
     // The end of the last cluster, which nobody writes.
-    if (piece.end < piece.cow_end && !piece.pristine && piece.way != Way::kInPlace) {
-      const std::vector<uint8_t> zeroes(piece.cow_end - piece.end);
+    if (piece.end < piece.cow_end && piece.way != Way::kInPlace) {
+      const std::vector<uint8_t> zeroes(piece.pristine ? 0 : piece.cow_end - piece.end);
       INSTAR_CHECK(data().write(call, piece.host + (piece.end - at), zeroes.data(), zeroes.size()));
+      note_hole(piece.host + (piece.cow_end - at));
     }
     lock_range(piece);
     out[count] = {piece.begin, piece.end - piece.begin,
