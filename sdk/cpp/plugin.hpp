@@ -13,6 +13,7 @@
 #include "codec.hpp"
 #include "command.hpp"
 #include "driver.hpp"
+#include "encryption.hpp"
 
 namespace instar::sdk {
 
@@ -31,6 +32,10 @@ instar_provide filter(const char* name) {
 template <class T>
 instar_provide codec(const char* name) {
   return {INSTAR_KIND_CODEC, 0, name, CodecTable<T>::ops()};
+}
+template <class T>
+instar_provide encryption(const char* name) {
+  return {INSTAR_KIND_ENCRYPTION, 0, name, EncryptionTable<T>::ops()};
 }
 template <class T>
 instar_provide command(const char* name) {
