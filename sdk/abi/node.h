@@ -55,7 +55,8 @@ enum instar_extent_flags {
   INSTAR_EXTENT_DATA = 1u << 0,      /**< has bytes that must be read */
   INSTAR_EXTENT_ZERO = 1u << 1,      /**< reads as zeroes */
   INSTAR_EXTENT_ALLOCATED = 1u << 2, /**< this node decides the content, not its backing file */
-  INSTAR_EXTENT_OFFSET = 1u << 3,    /**< child and child_offset tell where the bytes lie plainly */
+  INSTAR_EXTENT_OFFSET =
+      1u << 3, /**< child and child_offset tell where the bytes lie plainly; in a protocol: here */
   INSTAR_EXTENT_COMPRESSED = 1u << 4,
   INSTAR_EXTENT_ENCRYPTED = 1u << 5,
   INSTAR_EXTENT_RECURSE =

@@ -86,13 +86,13 @@ class MemoryNode {
     size_t count = 0;
     for (uint64_t at = offset; at < offset + length;) {
       const uint64_t n = std::min(512 - at % 512, offset + length - at);
-      const uint32_t flags =
-          INSTAR_EXTENT_ALLOCATED | (hole(at, n) ? INSTAR_EXTENT_ZERO : INSTAR_EXTENT_DATA);
+      const uint32_t flags = INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET |
+                             (hole(at, n) ? INSTAR_EXTENT_ZERO : INSTAR_EXTENT_DATA);
       if (count > 0 && out[count - 1].flags == flags) {
         out[count - 1].length += n;
       } else {
         if (count == max) break;
-        out[count++] = {n, 0, flags, 0};
+        out[count++] = {n, at, flags, 0};
       }
       at += n;
     }

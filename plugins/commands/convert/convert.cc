@@ -51,8 +51,10 @@ class Conversion {
   }
 
  private:
+  /** Nobody writes to a source meanwhile, not even we: it may be the target too. */
   uint32_t source_flags() const {
-    return arguments_.force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE} : 0u;
+    return arguments_.force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE}
+                                  : uint32_t{INSTAR_OPEN_NO_SHARE};
   }
 
   Status open_sources() {

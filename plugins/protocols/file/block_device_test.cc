@@ -65,7 +65,8 @@ void LoopDevice::check_io(uint32_t flags) {
   instar_extent extent{};
   ASSERT_EQ(*ref.extents(quiet_call(), 0, kMiB, &extent, 1), 1u);
   EXPECT_EQ(extent.length, kMiB);
-  EXPECT_EQ(extent.flags, uint32_t{INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED});
+  EXPECT_EQ(extent.flags,
+            uint32_t{INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET});
 }
 
 TEST_F(LoopDevice, ReadsAndWrites) {

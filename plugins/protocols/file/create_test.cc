@@ -54,7 +54,7 @@ TEST(FileCreate, Preallocates) {
   EXPECT_EQ(error(dir.path("b"), OptionList().text("preallocation", "metadata")),
             "Unsupported preallocation mode: metadata");
   EXPECT_EQ(error(dir.path("b"), OptionList().text("preallocation", "bogus")),
-            "Parameter 'preallocation' does not accept value 'bogus'");
+            "invalid parameter value: bogus");
 }
 
 TEST(FileCreate, TakesHints) {

@@ -16,14 +16,16 @@ namespace {
 constexpr uint64_t kNoEnd = UINT64_MAX;
 
 /** Adds a run to the list, to the last entry where that is of the same kind. */
-bool append(instar_extent* out, size_t max, size_t& count, uint64_t length, bool data) {
-  const uint32_t flags = INSTAR_EXTENT_ALLOCATED | (data ? INSTAR_EXTENT_DATA : INSTAR_EXTENT_ZERO);
+bool append(instar_extent* out, size_t max, size_t& count, uint64_t offset, uint64_t length,
+            bool data) {
+  const uint32_t flags = INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET |
+                         (data ? INSTAR_EXTENT_DATA : INSTAR_EXTENT_ZERO);
   if (count > 0 && out[count - 1].flags == flags) {
     out[count - 1].length += length;
     return true;
   }
   if (count == max) return false;
-  out[count++] = {length, 0, flags, 0};
+  out[count++] = {length, offset, flags, 0};
   return true;
 }
 
@@ -37,7 +39,7 @@ Result<size_t> FileNode::extents(const Call&, uint64_t offset, uint64_t length, 
   while (position < end) {
     const Run run = find_run(position);
     const uint64_t run_end = std::min(run.end, end);
-    if (!append(out, max, count, run_end - position, run.data)) break;
+    if (!append(out, max, count, position, run_end - position, run.data)) break;
     position = run_end;
   }
   return count;

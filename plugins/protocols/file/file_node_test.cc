@@ -23,8 +23,9 @@ using sdk::testing::OwnedNode;
 using sdk::testing::quiet_call;
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint32_t kData = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
-constexpr uint32_t kHole = INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
+constexpr uint32_t kHere = INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET;
+constexpr uint32_t kData = INSTAR_EXTENT_DATA | kHere;
+constexpr uint32_t kHole = INSTAR_EXTENT_ZERO | kHere;
 
 template <class D = FileDriver>
 Result<OwnedNode> open(const std::string& path, uint32_t flags = INSTAR_OPEN_WRITE,
@@ -180,6 +181,7 @@ TEST(FileExtents, TellDataFromHoles) {
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(out[i].length, expected[i].first) << i;
     EXPECT_EQ(out[i].flags, expected[i].second) << i;
+    EXPECT_EQ(out[i].child_offset, i == 0 ? 0 : out[i - 1].child_offset + out[i - 1].length) << i;
   }
   ASSERT_EQ(*node->ref().extents(quiet_call(), 4000, 97, out, 8), 2u);
   EXPECT_EQ(out[0].length, 96u);

@@ -98,7 +98,7 @@ const char* preallocation_name(instar_preallocation mode) {
 Result<instar_preallocation> parse_preallocation(const std::string& name) {
   for (size_t i = 0; i < std::size(kModes); ++i)
     if (name == kModes[i]) return static_cast<instar_preallocation>(i);
-  return fail(EINVAL, "Parameter 'preallocation' does not accept value '", name, "'");
+  return fail(EINVAL, "invalid parameter value: ", name);
 }
 
 Status resize_file(const Call& call, int fd, uint64_t size, instar_preallocation mode,

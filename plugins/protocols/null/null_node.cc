@@ -60,11 +60,11 @@ Status NullNode::flush(const Call& call) const {
 }
 
 /** Without read-zeroes nothing is promised: neither data nor zeroes, and nothing allocated. */
-Result<size_t> NullNode::extents(const Call&, uint64_t, uint64_t length, instar_extent* out,
+Result<size_t> NullNode::extents(const Call&, uint64_t offset, uint64_t length, instar_extent* out,
                                  size_t max) const {
   if (max == 0) return fail(EINVAL, sdk::errno_text(EINVAL));
-  out[0] = {length, 0, settings_.read_zeroes ? INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED : 0u,
-            0};
+  constexpr uint32_t kZeroes = INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET;
+  out[0] = {length, offset, settings_.read_zeroes ? kZeroes : 0u, 0};
   return size_t{1};
 }
 

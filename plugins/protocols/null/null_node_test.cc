@@ -56,7 +56,8 @@ TEST(Null, PromisesZeroesOnlyWhenAskedTo) {
   EXPECT_EQ(extent.flags, 0u);
   auto zeroes = open(OptionList().flag("read-zeroes", true));
   ASSERT_EQ(*zeroes->ref().extents(quiet_call(), 0, 1000, &extent, 1), 1u);
-  EXPECT_EQ(extent.flags, uint32_t{INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED});
+  EXPECT_EQ(extent.flags,
+            uint32_t{INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET});
 }
 
 TEST(Null, TakesItsTime) {
