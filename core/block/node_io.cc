@@ -41,6 +41,12 @@ bool all_zero(const IoVec& pieces) {
                      [](const instar_iovec& piece) { return sdk::is_zero(piece.base, piece.len); });
 }
 
+/** Bytes that one buffer of a bounced request holds: whole blocks, one transfer. */
+uint64_t bounce_size(const instar_node_limits& limits) {
+  const uint64_t size = round_up(kBounceSize, limits.request_alignment);
+  return limits.max_transfer != 0 ? std::min<uint64_t>(size, limits.max_transfer) : size;
+}
+
 /** A request that ends beyond 2^63 can't be one. */
 Status check_range(uint64_t offset, uint64_t length) {
   uint64_t end = 0;
@@ -63,6 +69,9 @@ bool Node::fits(uint64_t offset, uint64_t length, const IoVec& pieces) const {
   if (((offset | length) & (limits.request_alignment - 1)) != 0) return false;
   const uint64_t mask = limits.memory_alignment - 1;
   if (mask == 0 && limits.request_alignment == 1) return true;
+  // Cutting must not make pieces that the memory's alignment forbids.
+  const bool cut = limits.max_transfer != 0 && length > limits.max_transfer;
+  if (cut && (pieces.count() != 1 || (limits.max_transfer & mask) != 0)) return false;
   const uint64_t length_mask = limits.request_alignment - 1;
   return std::all_of(pieces.begin(), pieces.end(), [&](const instar_iovec& piece) {
     return (reinterpret_cast<uintptr_t>(piece.base) & mask) == 0 && (piece.len & length_mask) == 0;
@@ -112,7 +121,7 @@ Status Node::read_bounced(const Call& call, uint64_t offset, const IoVec& to, ui
   const uint64_t unit = driver_limits_.request_alignment;
   const uint64_t begin = round_down(offset, unit);
   const uint64_t end = round_up(offset + length, unit);
-  const uint64_t step = std::min(end - begin, round_up(kBounceSize, unit));
+  const uint64_t step = std::min(end - begin, bounce_size(driver_limits_));
   const AlignedBuffer buffer(std::max<size_t>(driver_limits_.memory_alignment, 4096), step);
   if (!buffer) return fail(ENOMEM, errno_text(ENOMEM));
   for (uint64_t at = begin; at < end; at += step) {
@@ -212,7 +221,7 @@ Status Node::write_bounced(const Call& call, uint64_t offset, const IoVec& from,
   const uint64_t unit = driver_limits_.request_alignment;
   const uint64_t begin = round_down(offset, unit);
   const uint64_t end = round_up(offset + length, unit);
-  const uint64_t step = std::min(end - begin, round_up(kBounceSize, unit));
+  const uint64_t step = std::min(end - begin, bounce_size(driver_limits_));
   const AlignedBuffer buffer(std::max<size_t>(driver_limits_.memory_alignment, 4096), step);
   if (!buffer) return fail(ENOMEM, errno_text(ENOMEM));
   for (uint64_t at = begin; at < end; at += step) {
@@ -237,8 +246,12 @@ Status Node::fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t
       std::memset(buffer + (block - begin), 0, unit);
       return {};
     }
-    const instar_iovec piece{buffer + (block - begin), static_cast<size_t>(unit)};
-    return read_driver(call, block, IoVec(&piece, 1));
+    const AlignedBuffer aligned(std::max<size_t>(driver_limits_.memory_alignment, 4096), unit);
+    if (!aligned) return fail(ENOMEM, errno_text(ENOMEM));
+    const instar_iovec piece{aligned.data(), static_cast<size_t>(unit)};
+    INSTAR_CHECK(read_driver(call, block, IoVec(&piece, 1)));
+    std::memcpy(buffer + (block - begin), aligned.data(), unit);
+    return {};
   };
   const bool head = wanted_begin != begin;
   if (head) INSTAR_CHECK(fill(begin));

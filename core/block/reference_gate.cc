@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/options/filename.hpp"
 
@@ -14,18 +15,19 @@ namespace {
 constexpr const char* kHint =
     "The image names this file itself; if you trust the image, allow it with --references=all.";
 
-/** Everything before the last '/', or "" for a name without one. */
-std::string_view folder_of(std::string_view path) {
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash + 1);
+/** The folder that a path lies in, without links and dots; empty if it does not exist. */
+std::filesystem::path folder_of(const std::string& path) {
+  std::error_code error;
+  const auto parent = std::filesystem::path(path).parent_path();
+  return std::filesystem::canonical(parent.empty() ? "." : parent, error);
 }
 
-/** Admitted only: a name of one component behind the image's own folder. */
-bool in_same_folder(std::string_view image, std::string_view reference) {
+/** Both names lie in one folder, whatever way they take to it. */
+bool in_same_folder(const std::string& image, const std::string& reference) {
+  const auto name = std::filesystem::path(reference).filename();
+  if (name.empty() || name == "." || name == "..") return false;
   const auto folder = folder_of(image);
-  if (!reference.starts_with(folder)) return false;
-  const auto name = reference.substr(folder.size());
-  return !name.empty() && name.find('/') == std::string_view::npos && name != "." && name != "..";
+  return !folder.empty() && folder == folder_of(reference);
 }
 
 Error refused(const std::string& image, const std::string& reference, const char* why) {
