@@ -85,9 +85,9 @@ uint32_t strict_status(const block::ChainExtent& run, uint64_t size) {
 
 /** A range of which at least one image must be read. */
 struct Ticket {
-  uint64_t number = 0;
   uint64_t offset = 0;
   uint64_t length = 0;
+  uint64_t skipped = 0;  ///< bytes before it that need not be read
   bool read[2] = {false, false};
   const RawFile* file[2] = {nullptr, nullptr};
   uint64_t file_offset[2] = {0, 0};
@@ -115,13 +115,12 @@ class Comparer {
   void work();
   Status work_through(uint8_t* a, uint8_t* b);
   Result<bool> take(Ticket& ticket);
-  Result<bool> plan(Ticket& ticket);
-  Status plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length);
+  Result<bool> plan(Ticket& ticket, Finding& finding);
+  void plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length);
   bool same_place(const block::ChainExtent* runs);
   bool check(const Ticket& ticket, uint8_t* a, uint8_t* b);
   bool read(const Ticket& ticket, int image, uint64_t offset, uint8_t* to, size_t length);
   void found(Finding finding);
-  Result<block::ChainExtent> status(int image, uint64_t offset);
 
   const Call& call_;
   const CompareJob& job_;
@@ -207,28 +206,30 @@ Status Comparer::work_through(uint8_t* a, uint8_t* b) {
 }
 
 Result<bool> Comparer::take(Ticket& ticket) {
-  const std::lock_guard lock(plan_mutex_);
-  if (ended_) return false;
-  if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
-  INSTAR_TRY(const bool more, plan(ticket));
-  ended_ = !more;
-  handed_out_ += ticket.length;
-  if (more && handed_out_ > kLittle) team_.grow();
+  Finding finding;
+  bool more = false;
+  bool worth_threads = false;
+  {
+    const std::lock_guard lock(plan_mutex_);
+    if (ended_) return false;
+    if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
+    auto planned = plan(ticket, finding);
+    if (!planned) return planned;
+    more = *planned;
+    ended_ = !more;
+    handed_out_ += ticket.length;
+    worth_threads = more && handed_out_ > kLittle;
+  }
+  found(std::move(finding));
+  progress_->add(ticket.skipped);
+  if (worth_threads) team_.grow();
   return more;
 }
 
-Result<block::ChainExtent> Comparer::status(int image, uint64_t offset) {
-  auto run = cursors_[image]->at(call_, offset);
-  if (!run)
-    found(
-        {offset, INSTAR_COMPARE_EQUAL, image + 1,
-         fail(ENODATA, "Sector allocation test failed for ", cursors_[image]->node().filename())});
-  return run;
-}
-
 /** The next range that must be read; false: there is none. */
-Result<bool> Comparer::plan(Ticket& ticket) {
+Result<bool> Comparer::plan(Ticket& ticket, Finding& finding) {
   ticket.length = 0;
+  ticket.skipped = 0;
   while (position_ < total_) {
     if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
     const uint64_t offset = position_;
@@ -241,27 +242,32 @@ Result<bool> Comparer::plan(Ticket& ticket) {
         runs[i].flags = INSTAR_EXTENT_ZERO;
         continue;
       }
-      auto run = status(i, offset);
-      if (!run) return false;
+      auto run = cursors_[i]->at(call_, offset);
+      if (!run) {
+        finding = {
+            offset, INSTAR_COMPARE_EQUAL, i + 1,
+            fail(ENODATA, "Sector allocation test failed for ", cursors_[i]->node().filename())};
+        return false;
+      }
       runs[i] = *run;
       length = std::min(length, runs[i].length);
     }
     if (job_.strict && strict_status(runs[0], total_) != strict_status(runs[1], total_)) {
-      found({offset, INSTAR_COMPARE_STATUS, 0, {}});
+      finding = {offset, INSTAR_COMPARE_STATUS, 0, {}};
       return false;
     }
-    INSTAR_CHECK(plan_range(ticket, runs, length));
+    plan_range(ticket, runs, length);
     if (ticket.length > 0) return true;
   }
   return false;
 }
 
-Status Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length) {
+void Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64_t length) {
   const bool data[2] = {holds_data(runs[0]), holds_data(runs[1])};
   if ((!data[0] && !data[1]) || (data[0] && data[1] && same_place(runs))) {
     position_ += length;
-    progress_->add(length);
-    return {};
+    ticket.skipped += length;
+    return;
   }
   ticket.offset = position_;
   ticket.length = std::min(length, kWindow);
@@ -272,7 +278,6 @@ Status Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint
     ticket.file_offset[i] = runs[i].file_offset;
   }
   position_ += ticket.length;
-  return {};
 }
 
 /** Both images take the range from the very same bytes, as overlays of one backing file do. */

@@ -147,8 +147,10 @@ void Copier::work() {
   // Who was only told to stop has nothing to say.
   const bool told = status.error().code == ECANCELED && !call_.cancelled();
   if (!told) error_.set(at, std::move(status).error());
-  const std::lock_guard lock(plan_mutex_);
-  ended_ = true;
+  {
+    const std::lock_guard lock(plan_mutex_);
+    ended_ = true;
+  }
   stile_.stop();
 }
 
@@ -161,14 +163,17 @@ Status Copier::work_through(Worker& worker) {
 }
 
 Result<bool> Copier::take(Ticket& ticket) {
-  const std::lock_guard lock(plan_mutex_);
-  if (ended_) return false;
-  if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
-  INSTAR_TRY(const bool more, planner_->next(call_, ticket));
-  ended_ = !more;
+  {
+    const std::lock_guard lock(plan_mutex_);
+    if (ended_) return false;
+    if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
+    INSTAR_TRY(const bool more, planner_->next(call_, ticket));
+    ended_ = !more;
+    if (!more) return false;
+  }
   // The first ticket is the caller's alone: most small images need no other.
-  if (more && ticket.number > 0) team_.grow();
-  return more;
+  if (ticket.number > 0) team_.grow();
+  return true;
 }
 
 Status Copier::process(Worker& worker) {
