@@ -29,12 +29,6 @@ namespace {
 using sdk::Call;
 using sdk::guard;
 
-/** The printer between map_begin and map_end. [main] */
-std::optional<output::MapPrinter>& map_printer() {
-  static std::optional<output::MapPrinter> printer;
-  return printer;
-}
-
 int print(const instar_host*, const char* text, size_t len) noexcept {
   return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
     Session::current().standard_output().write({text, len});
@@ -64,7 +58,7 @@ int document(const instar_host*, instar_call* abi, const char* kind, const char*
 
 int map_begin(const instar_host*, uint32_t style) noexcept {
   return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
-    auto& printer = map_printer();
+    auto& printer = Session::current().map_printer();
     printer.emplace(Session::current().standard_output(), style == INSTAR_OUTPUT_JSON
                                                               ? output::MapStyle::kJson
                                                               : output::MapStyle::kHuman);
@@ -76,7 +70,7 @@ int map_begin(const instar_host*, uint32_t style) noexcept {
 int map_rows(const instar_host*, instar_call* abi, const instar_map_extent* extents,
              size_t count) noexcept {
   return static_cast<int>(guard(abi, [&](const Call&) -> Status {
-    auto& printer = map_printer();
+    auto& printer = Session::current().map_printer();
     for (size_t i = 0; i < count; ++i)
       INSTAR_CHECK(printer->add(extents[i]));
     return {};
@@ -85,8 +79,8 @@ int map_rows(const instar_host*, instar_call* abi, const instar_map_extent* exte
 
 int map_end(const instar_host*) noexcept {
   return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
-    map_printer()->end();
-    map_printer().reset();
+    Session::current().map_printer()->end();
+    Session::current().map_printer().reset();
     return {};
   }));
 }

@@ -67,11 +67,14 @@ Session& Session::current() {
   return *current_session;
 }
 
-void Session::print_error(std::string_view message, std::string_view hint) const {
+void Session::print_error(std::string_view message, std::string_view hint) {
+  map_printer_.reset();  // a table that ends here
+  static_cast<void>(standard_output_.flush());
   output::write_stderr(output::error_text(invocation_.base_name, message, hint));
 }
 
 void Session::print_warning(std::string_view message, std::string_view more_lines) const {
+  static_cast<void>(standard_output_.flush());
   output::write_stderr(output::warning_text(invocation_.base_name, message, more_lines));
 }
 

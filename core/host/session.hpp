@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/block/graph.hpp"
+#include "core/output/map_printer.hpp"
 #include "core/output/sink.hpp"
 #include "core/registry/registry.hpp"
 
@@ -42,13 +43,17 @@ class Session {
   block::Graph& graph() { return graph_; }
   /** Everything for stdout goes through it, in order. */
   output::Sink& standard_output() { return standard_output_; }
+  /** The table that map is printing, between map_begin and map_end. */
+  std::optional<output::MapPrinter>& map_printer() { return map_printer_; }
 
-  void print_error(std::string_view message, std::string_view hint) const;
+  /** To stderr; what stdout has so far goes out first, so that a log has them in order. */
+  void print_error(std::string_view message, std::string_view hint);
   void print_warning(std::string_view message, std::string_view more_lines) const;
 
  private:
   Invocation invocation_;
-  output::FdSink standard_output_;
+  mutable output::FdSink standard_output_;
+  std::optional<output::MapPrinter> map_printer_;
   registry::Registry registry_;
   block::Graph graph_;
 };

@@ -87,9 +87,15 @@ Status put_nested(object& root, std::string_view key, const value& content) {
 
 ImageOptions read_image_options(std::string_view text) {
   ImageOptions result;
+  bool first = true;
   for (const OptionText& option : split_options(text)) {
+    const bool negated = option.flag && option.value == "off";
+    if (std::exchange(first, false) && option.flag && !option.name.empty()) {
+      // A bare first word names a node.
+      result.flat["file"] = cat(negated ? "no" : "", option.name);
+      continue;
+    }
     if (option.flag) {
-      const bool negated = option.value == "off";
       result.warnings.push_back(
           {0, cat("short-form boolean option '", negated ? "no" : "", option.name, "' deprecated"),
            cat("Please use ", option.name, "=", option.value, " instead")});

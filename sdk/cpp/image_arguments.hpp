@@ -62,6 +62,26 @@ inline bool is_cache_mode(std::string_view name) {
   return std::find(kModes.begin(), kModes.end(), name) != kModes.end();
 }
 
+/** -l: an id or name, or snapshot.id=…,snapshot.name=…, whose keys are checked. */
+inline CommandLine::Handler snapshot_handler(CommandContext& context,
+                                             std::optional<std::string>& target) {
+  return [&](const char* text) -> std::optional<int> {
+    const std::string_view all = text;
+    target = text;
+    if (!all.starts_with("snapshot.")) return std::nullopt;
+    for (size_t start = 0; start <= all.size();) {
+      const size_t end = std::min(all.find(',', start), all.size());
+      const auto name = all.substr(start, std::min(all.find('=', start), end) - start);
+      if (name != "snapshot.id" && name != "snapshot.name") {
+        context.error(cat("Invalid parameter '", name, "'"));
+        return context.error(cat("Failed in parsing snapshot param '", all, "'"));
+      }
+      start = end + 1;
+    }
+    return std::nullopt;
+  };
+}
+
 /** Joins repeated -o: later ones win. */
 inline CommandLine::Handler accumulate(std::optional<std::string>& target) {
   return [&target](const char* text) -> std::optional<int> {

@@ -62,13 +62,11 @@ class Compare {
     instar_compare_result result{};
     result.struct_size = sizeof result;
     OutgoingCall call(&context.call());
-    int failed = 0;
-    {
-      const Progress progress(context, show ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 2);
-      const auto reporter = progress.abi();
-      failed = context.engine().compare(context.host().abi(), call.abi(), images[0].abi(),
-                                        images[1].abi(), strict, &reporter, &result);
-    }
+    // The verdict stands behind the last progress line, whose end follows it: as qemu-img has it.
+    const Progress progress(context, show ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 2);
+    const auto reporter = progress.abi();
+    const int failed = context.engine().compare(context.host().abi(), call.abi(), images[0].abi(),
+                                                images[1].abi(), strict, &reporter, &result);
     if (failed < 0) {
       context.error(call.error(failed));
       return failed == -ENODATA ? 3 : 4;

@@ -71,8 +71,8 @@ std::optional<int> Arguments::parse(CommandContext& context) {
             "format of the sources; without it they are probed")
       .text('T', "source-cache", "MODE", source_cache,
             "cache mode of the sources (default writeback)")
-      .text('l', "snapshot", "SNAPSHOT", snapshot,
-            "copy this internal snapshot: id, name, or snapshot.name=…")
+      .action('l', "snapshot", "SNAPSHOT", snapshot_handler(context, snapshot),
+              "copy this internal snapshot: id, name, or snapshot.name=…")
       .flag('U', "force-share", force_share, "read sources that somebody has open for writing");
   add_object_option(line, context);
   line.text('O', "output-format|+target-format", "FMT", raw.target_format,

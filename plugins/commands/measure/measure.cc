@@ -26,7 +26,8 @@ class Measure {
         .text('O', "target-format", "FMT", output_format, "format of the new image (default raw)")
         .action('o', "options|+target-format-options", "OPTS", accumulate(options),
                 "creation options of the new image; 'help' lists them")
-        .text('l', "snapshot", "SNAPSHOT", snapshot, "measure this internal snapshot of FILE")
+        .action('l', "snapshot", "SNAPSHOT", snapshot_handler(context, snapshot),
+                "measure this internal snapshot of FILE")
         .action('s', "size", "SIZE", size_handler(context, "image size", size),
                 "measure an empty image")
         .flag('U', "force-share", force_share,
