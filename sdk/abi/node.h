@@ -60,7 +60,8 @@ enum instar_extent_flags {
   INSTAR_EXTENT_COMPRESSED = 1u << 4,
   INSTAR_EXTENT_ENCRYPTED = 1u << 5,
   INSTAR_EXTENT_RECURSE =
-      1u << 6 /**< the child at child_offset may know holes that this node does not */
+      1u << 6 /**< the child at child_offset may know holes that this node does not; without DATA
+                 and ZERO: its status is this node's (a filter) */
 };
 
 /** A run of equal status. Never of length 0. */
