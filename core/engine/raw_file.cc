@@ -128,13 +128,26 @@ int RawFile::copy_from(const RawFile& source, uint64_t source_offset, uint64_t o
   return 0;
 }
 
+namespace {
+
+/** Whether bytes may be read past a node: it says so, and so does each node that stands below it. A
+ * throttle filter does not. */
+bool allows_plain_reads(block::Node& node) {
+  if (node.kind() == block::NodeKind::kProtocol) return true;
+  void* self = nullptr;
+  if (node.interface<instar_map_ops>(INSTAR_MAP_ID, &self) == nullptr) return false;
+  return std::all_of(node.children().begin(), node.children().end(), [](const auto& child) {
+    return child.role == INSTAR_CHILD_BACKING || allows_plain_reads(*child.node);
+  });
+}
+
+}  // namespace
+
 RawFiles::Known& RawFiles::look_up(block::Node& node) {
   for (const auto& known : known_)
     if (known->node == &node) return *known;
-  void* self = nullptr;
-  const bool plain = node.kind() == block::NodeKind::kProtocol ||
-                     node.interface<instar_map_ops>(INSTAR_MAP_ID, &self) != nullptr;
-  known_.push_back(std::make_unique<Known>(Known{&node, plain, RawFile::of(node)}));
+  known_.push_back(
+      std::make_unique<Known>(Known{&node, allows_plain_reads(node), RawFile::of(node)}));
   return *known_.back();
 }
 
