@@ -107,7 +107,9 @@ int map(instar_image* image, instar_call* abi, uint64_t start, uint64_t length, 
         instar_map_fn each) noexcept {
   return static_cast<int>(guard(abi, [&](const Call& call) -> Status {
     MapJoiner joiner(opaque, each);
-    INSTAR_CHECK(block::walk_status(call, *image->node, start, length, block::StatusOptions{},
+    block::StatusOptions options;
+    options.resolve_file = false;  // qemu-img names the child that the driver means
+    INSTAR_CHECK(block::walk_status(call, *image->node, start, length, options,
                                     [&](const auto& batch) { return joiner.add(batch); }));
     return joiner.finish();
   }));
