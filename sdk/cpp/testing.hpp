@@ -213,6 +213,8 @@ class FakeHost {
   std::map<std::string, const void*, std::less<>> services;
   /** Objects' JSON by id. */
   std::map<std::string, std::string, std::less<>> objects;
+  /** Secrets' bytes by id. */
+  std::map<std::string, std::string, std::less<>> secrets;
   /** Warnings of all calls. */
   std::vector<std::string> warnings;
 
@@ -293,8 +295,17 @@ class FakeHost {
     if (type != nullptr && found->second.find(type_member) == std::string::npos) return -ENOENT;
     return json->write(json->opaque, found->second.data(), found->second.size());
   }
+  static int get_secret(const instar_host* host, instar_call* abi, const char* id,
+                        const instar_sink* bytes) noexcept {
+    return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+      const auto& secrets = of(host).secrets;
+      const auto found = secrets.find(id);
+      if (found == secrets.end()) return fail(ENOENT, "No secret with id '", id, "'");
+      return send(bytes, found->second);
+    }));
+  }
   static constexpr instar_objects_ops kObjects = {sizeof(instar_objects_ops), 0, &get_object,
-                                                  nullptr};
+                                                  &get_secret};
 
   instar_host host_{};
   instar_opener opener_{};

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file luks.hpp The scheme "luks": LUKS version 1 as QEMU reads and writes it. */
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "plugins/filters/luks/header.hpp"
+#include "plugins/filters/luks/secret.hpp"
+#include "sdk/cpp/encryption.hpp"
+
+namespace instar::luks {
+
+/** How long the derivation of a key shall take by default, in milliseconds. */
+inline constexpr uint64_t kDefaultIterTime = 2000;
+
+class Luks {
+ public:
+  static sdk::Result<std::unique_ptr<Luks>> open(const sdk::Host& host, const sdk::Call& call,
+                                                 const sdk::EncryptionArgs& args);
+  /** Options: cipher-alg, cipher-mode, ivgen-alg, ivgen-hash-alg, hash-alg, iter-time,
+   * key-secret. */
+  static sdk::Result<std::unique_ptr<Luks>> create(const sdk::Host& host, const sdk::Call& call,
+                                                   const sdk::EncryptionArgs& args);
+  static sdk::Result<uint64_t> measure(const sdk::Host& host, const sdk::Call& call,
+                                       const sdk::EncryptionArgs& args);
+  /** Options: state, keyslot, old-secret, new-secret, iter-time. */
+  sdk::Status amend(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
+                    bool force);
+  sdk::Result<std::string> describe(bool with_format) const;
+  instar_encryption_info info() const;
+  sdk::Status encrypt(uint64_t offset, sdk::Bytes data);
+  sdk::Status decrypt(uint64_t offset, sdk::Bytes data);
+
+ private:
+  explicit Luks(const sdk::Host& host) : host_(host) {}
+
+  /** The master key, when the slot is active and the password opens it. */
+  sdk::Result<std::optional<SecureBytes>> open_slot(const sdk::HeaderIo& io, size_t slot,
+                                                    sdk::ConstBytes password) const;
+  sdk::Result<SecureBytes> unlock(const sdk::HeaderIo& io, sdk::ConstBytes password) const;
+  sdk::Status make_digest(sdk::ConstBytes key, uint64_t iter_time);
+  /** Puts the master key into a slot. */
+  sdk::Status store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstBytes password,
+                        sdk::ConstBytes key, uint64_t iter_time);
+  sdk::Status write_header(const sdk::HeaderIo& io) const;
+  sdk::Result<SecureBytes> slot_key(size_t slot, sdk::ConstBytes password) const;
+
+  sdk::Status activate(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
+                       bool force);
+  sdk::Status deactivate(const sdk::Call& call, const sdk::Options& options,
+                         const sdk::HeaderIo& io, bool force);
+  sdk::Result<size_t> slot_to_activate(const sdk::Options& options, bool force) const;
+  sdk::Status erase_one(const sdk::HeaderIo& io, size_t slot,
+                        const std::optional<SecureBytes>& password, bool force);
+  sdk::Status erase_matching(const sdk::HeaderIo& io, const SecureBytes& password, bool force);
+  sdk::Status erase(const sdk::HeaderIo& io, size_t slot);
+
+  sdk::Host host_;
+  std::string secret_id_;
+  Header header_{};
+  Meaning meaning_;
+  bool detached_ = false;
+  std::unique_ptr<SectorCipher> cipher_;  ///< absent when opened only to be described
+};
+
+}  // namespace instar::luks
