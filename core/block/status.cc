@@ -96,8 +96,13 @@ class Walk {
     const bool stands_for_child =
         (answer.flags & INSTAR_EXTENT_RECURSE) != 0 && (answer.flags & kContent) == 0;
     if (stands_for_child) return pass_on(std::move(part), answer);
-    if ((answer.flags & (kContent | INSTAR_EXTENT_ALLOCATED)) == 0)
-      return unallocated(std::move(part));
+    if ((answer.flags & (kContent | INSTAR_EXTENT_ALLOCATED)) == 0) {
+      Question next = unallocated(std::move(part));
+      if (next.kind != Question::Kind::kSettled || (answer.flags & INSTAR_EXTENT_OFFSET) == 0)
+        return next;
+      next.extent.flags |= INSTAR_EXTENT_OFFSET;  // space is set aside, without content
+      return locate(std::move(next), node, answer);
+    }
     part.extent.flags = answer.flags & ~uint32_t{INSTAR_EXTENT_RECURSE};
     return locate(std::move(part), node, answer);
   }

@@ -86,6 +86,7 @@ class Creator {
       return fail(bytes.error().code, "Could not assign backing file '", header_.backing_file,
                   "' with format '", header_.backing_format.value_or(""),
                   "': ", bytes.error().message);
+    bytes->resize(geometry_.cluster_size);
     return file_.write(call_, 0, bytes->data(), bytes->size());
   }
 

@@ -15,6 +15,9 @@ instar_extent Image::to_extent(const Run& run) const {
     case Kind::kUnallocated:
       extent.flags = 0;  // not decided here; without a backing file the host makes it zero
       return extent;
+    case Kind::kUnallocatedPlaced:
+      extent.flags = 0;
+      break;
     case Kind::kZero:
       extent.flags |= INSTAR_EXTENT_ZERO;
       return extent;
@@ -51,13 +54,13 @@ Result<bool> Image::sparse_inside(const Call& call) {
   sdk::OutgoingCall asking(&call);
   const int64_t allocated = info->allocated_size(self, asking.abi());
   if (allocated < 0) return false;
-  const uint64_t real = geometry_.clusters(static_cast<uint64_t>(allocated));
+  const uint64_t real = geometry_.cluster_of(static_cast<uint64_t>(allocated));
   const uint64_t end = geometry_.clusters(file_.size());
   const uint64_t threshold = std::max(real * 10 / 9, real + 2);
-  if (end <= threshold) return false;
+  if (end < threshold) return false;
   INSTAR_CHECK(
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
-  return refcounts_.uses_more_than(call, end, threshold);
+  return refcounts_.uses(call, end, threshold);
 }
 
 Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length,
@@ -73,19 +76,7 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
   }
   size_t count = 0;
   for (const Run& run : runs) {
-    instar_extent extent = to_extent(run);
-    // What the backing file is too short for reads as zeroes.
-    if (run.kind == Kind::kUnallocated && backing_) {
-      const uint64_t end = run.guest + run.length;
-      if (run.guest >= backing_size_) {
-        extent.flags = INSTAR_EXTENT_ZERO;
-      } else if (end > backing_size_) {
-        extent.length = backing_size_ - run.guest;
-        out[count++] = extent;
-        if (count == max) break;
-        extent = {end - backing_size_, 0, INSTAR_EXTENT_ZERO, 0};
-      }
-    }
+    const instar_extent extent = to_extent(run);
     // Compressed neighbours are one extent.
     if (count > 0 && out[count - 1].flags == extent.flags &&
         (extent.flags & INSTAR_EXTENT_OFFSET) == 0)

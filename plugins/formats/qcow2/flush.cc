@@ -10,9 +10,7 @@ Status Image::start_writing(const Call& call) {
   INSTAR_CHECK(
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
   refcounts_.protect(
-      {{0, 1},
-       {geometry_.cluster_of(header_.refcount_table_offset), header_.refcount_table_clusters},
-       {geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
+      {{geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
   INSTAR_CHECK(mark_bitmaps_in_use(call));
   const uint64_t known = header_.autoclear & kAutoclearKnown;
   if (known != header_.autoclear) {

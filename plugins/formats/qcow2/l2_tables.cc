@@ -11,7 +11,8 @@ namespace {
 void push(std::vector<Run>* runs, Kind kind, uint64_t guest, uint64_t length, uint64_t host) {
   if (!runs->empty()) {
     Run& last = runs->back();
-    const bool placed = kind == Kind::kData || kind == Kind::kZeroAllocated;
+    const bool placed =
+        kind == Kind::kData || kind == Kind::kZeroAllocated || kind == Kind::kUnallocatedPlaced;
     if (last.kind == kind && kind != Kind::kCompressed && last.guest + last.length == guest &&
         (!placed || last.host + last.length == host)) {
       last.length += length;
@@ -119,7 +120,8 @@ Result<Kind> L2Tables::kind(const Slice& slice, uint64_t index, const Entry& ent
     return broken_entry(slice, index, entry);
   }
   if (zero) return placed ? Kind::kZeroAllocated : Kind::kZero;
-  return data ? Kind::kData : Kind::kUnallocated;
+  if (data) return Kind::kData;
+  return placed ? Kind::kUnallocatedPlaced : Kind::kUnallocated;
 }
 
 Status L2Tables::scan_standard(const Slice& slice, uint64_t guest, uint64_t length, size_t max,

@@ -13,14 +13,21 @@
 namespace instar::qcow2 {
 
 /** What an L2 entry says of a (sub)cluster. */
-enum class Kind : uint8_t { kUnallocated, kZero, kZeroAllocated, kData, kCompressed };
+enum class Kind : uint8_t {
+  kUnallocated,
+  kUnallocatedPlaced,  ///< a subcluster whose cluster has a place for it
+  kZero,
+  kZeroAllocated,
+  kData,
+  kCompressed
+};
 
 /** Guest bytes of one kind, plain ones also adjacent in the file. */
 struct Run {
   Kind kind = Kind::kUnallocated;
   uint64_t guest = 0;
   uint64_t length = 0;
-  uint64_t host = 0;           ///< kData, kZeroAllocated; kCompressed: where the packed bytes begin
+  uint64_t host = 0;           ///< of the placed kinds; kCompressed: where the packed bytes begin
   uint32_t packed_length = 0;  ///< kCompressed: how many there may be
 };
 

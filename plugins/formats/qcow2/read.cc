@@ -39,6 +39,7 @@ Status Image::read_run(const Call& call, const Run& run, const IoVec& to, uint64
     case Kind::kData:
       return data().read(call, run.host, to, position, run.length);
     case Kind::kUnallocated:
+    case Kind::kUnallocatedPlaced:
       return read_backing(call, run.guest, to, position, run.length);
     case Kind::kCompressed:
       return read_packed(call, run, to, position);

@@ -83,7 +83,7 @@ Result<uint64_t> Refcounts::get(const Call& call, uint64_t cluster) {
   return entry(slice, cluster - first, geometry_.refcount_order);
 }
 
-Result<bool> Refcounts::uses_more_than(const Call& call, uint64_t end, uint64_t limit) {
+Result<bool> Refcounts::uses(const Call& call, uint64_t end, uint64_t wanted) {
   uint64_t used = 0;
   for (uint64_t cluster = 0; cluster < end;) {
     if (block_offset(cluster >> geometry_.refblock_bits) == 0) {
@@ -96,7 +96,7 @@ Result<bool> Refcounts::uses_more_than(const Call& call, uint64_t end, uint64_t 
     INSTAR_TRY(const uint8_t* slice, block_slice(call, cluster, &first, &count));
     for (; cluster < std::min(end, first + count); ++cluster)
       used += entry(slice, cluster - first, geometry_.refcount_order) != 0;
-    if (used > limit) return true;
+    if (used >= wanted) return true;
   }
   return false;
 }
@@ -168,10 +168,15 @@ Status Refcounts::make_block(uint64_t index, uint64_t cluster) {
 }
 
 Status Refcounts::set_new(const Call& call, ClusterRange range) {
-  for (const auto& taken : protected_)
-    if (range.first < taken.first + taken.count && taken.first < range.first + range.count)
-      return fail(EIO, "Preventing invalid allocation of a cluster at offset ",
-                  hex(range.first << geometry_.cluster_bits));
+  const auto overlaps = [&](const ClusterRange& taken) {
+    return range.first < taken.first + taken.count && taken.first < range.first + range.count;
+  };
+  const ClusterRange table{geometry_.cluster_of(table_offset_), table_clusters_};
+  const ClusterRange table_on_disk{geometry_.cluster_of(header_offset_), header_clusters_};
+  if (overlaps({0, 1}) || overlaps(table) || overlaps(table_on_disk) ||
+      std::any_of(protected_.begin(), protected_.end(), overlaps))
+    return fail(EIO, "Preventing invalid allocation of a cluster at offset ",
+                hex(range.first << geometry_.cluster_bits));
   INSTAR_CHECK(
       change(call, range, [](uint64_t, uint64_t) -> Result<uint64_t> { return uint64_t{1}; }));
   end_ = std::max(end_, range.first + range.count);

@@ -24,12 +24,13 @@ class Refcounts {
   /** Reads the table. Cheap when it was done already. */
   Status load(const Call& call, uint64_t offset, uint32_t clusters);
   bool loaded() const { return loaded_; }
-  /** Clusters that must never be given out, whatever the counts say. */
+  /** Clusters that must never be given out, whatever the counts say; besides the header and the
+   * refcount table. */
   void protect(std::vector<ClusterRange> ranges) { protected_ = std::move(ranges); }
 
   Result<uint64_t> get(const Call& call, uint64_t cluster);
-  /** Whether more than `limit` of the first `end` clusters are in use. */
-  Result<bool> uses_more_than(const Call& call, uint64_t end, uint64_t limit);
+  /** Whether `wanted` or more of the first `end` clusters are in use. */
+  Result<bool> uses(const Call& call, uint64_t end, uint64_t wanted);
   /** Adds 1 to each of the range, which has blocks. EINVAL when a count would overflow. */
   Status increase(const Call& call, ClusterRange range);
   /** Takes 1 from each of the range, and adds to *unused those that nobody uses any more. A count

@@ -191,7 +191,8 @@ Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t e
     INSTAR_CHECK(l2_.scan(call, begin, end - begin, SIZE_MAX - 1, &runs));
   }
   return std::all_of(runs.begin(), runs.end(), [&](const Run& run) {
-    if (run.kind == Kind::kUnallocated) return run.guest >= backing_size_;
+    if (run.kind == Kind::kUnallocated || run.kind == Kind::kUnallocatedPlaced)
+      return run.guest >= backing_size_;
     return run.kind == Kind::kZero || run.kind == Kind::kZeroAllocated;
   });
 }
