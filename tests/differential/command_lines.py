@@ -1,0 +1,938 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Command lines whose texts are compared: what each option says when it is used rightly, wrongly, twice, with others."""
+
+SIZE = 1048576
+
+# name, format, arguments of create, pattern that is written (or a kind of content)
+FIXTURES = (
+    ("a.raw", "raw", (), 65), ("b.raw", "raw", (), 65), ("other.raw", "raw", (), 66),
+    ("a.qcow2", "qcow2", (), 65), ("same.qcow2", "qcow2", (), 65), ("empty.qcow2", "qcow2", (), ""),
+    ("v2.qcow2", "qcow2", ("-o", "compat=0.10"), 65), ("ext.qcow2", "qcow2", ("-o", "extended_l2=on"), 65),
+    ("over.qcow2", "qcow2", ("-b", "a.qcow2", "-F", "qcow2"), 70),
+    ("third.qcow2", "qcow2", ("-b", "over.qcow2", "-F", "qcow2"), ""),
+    ("overraw.qcow2", "qcow2", ("-b", "a.raw", "-F", "raw"), ""),
+    ("gone.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "raw"), ""),
+    ("goneq.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "qcow2"), ""),
+    ("wrongfmt.qcow2", "qcow2", ("-u", "-b", "a.raw", "-F", "qcow2"), ""),
+    ("noproto.qcow2", "qcow2", ("-u", "-b", "foo:bar", "-F", "raw"), ""),
+    ("badjson.qcow2", "qcow2", ("-u", "-b", "json:{", "-F", "raw"), ""),
+    ("data.qcow2", "qcow2", ("-o", "data_file=data.bin"), 65),
+    ("dataraw.qcow2", "qcow2", ("-o", "data_file=dataraw.bin,data_file_raw=on"), 65),
+    ("sn.qcow2", "qcow2", (), "snapshots"),
+)
+# Files that are no images, or no longer whole ones.
+PREPARE = r"""
+rm -rf samples
+printf 'just text\n' >note.txt
+: >empty.bin
+printf x >one.byte
+head -c 1000 /dev/zero >odd.raw
+head -c 100 a.qcow2 >short.qcow2
+head -c 70000 a.qcow2 >cut.qcow2
+cp a.qcow2 v99.qcow2; printf '\0\0\0\143' | dd of=v99.qcow2 bs=1 seek=4 conv=notrunc status=none
+cp a.qcow2 unknown.qcow2; printf '\200\0\0\0\0\0\0\100' | dd of=unknown.qcow2 bs=1 seek=72 conv=notrunc status=none
+cp a.qcow2 corrupt.qcow2; printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
+cp a.qcow2 dirty.qcow2; printf '\1' | dd of=dirty.qcow2 bs=1 seek=79 conv=notrunc status=none
+sed s/qcow2/nosuc/ wrongfmt.qcow2 >nosuchfmt.qcow2
+cp data.qcow2 nodata.qcow2; sed -i s/data.bin/gone.bin/ nodata.qcow2
+cp a.qcow2 'with space.qcow2'; cp a.qcow2 'comma,name.qcow2'; cp a.qcow2 'co:lon.qcow2'; cp a.qcow2 ./-dash.qcow2
+mkdir folder; cp a.qcow2 folder/in.qcow2; cp a.raw readonly.raw; chmod 400 readonly.raw
+ln -s a.qcow2 link.qcow2; ln -s nowhere dangling
+"""
+SIZES = ("1.5k", "0x400", "1e3", "10B", "1b", "1KB", "1KiB", "100E", "8E", "7E", "-1", "1.5", " 1M", "1,5M", "1Z", "foo", "", "0", "1M ", "+1M",
+         "1m", "1t", "0x10k", "0x", "1.5M", "1.0000001k", ".5k", "1.", "1.k", "9223372036854775807", "9223372036854775808", "18446744073709551616",
+         "inf", "nan", "1kk", "1 k", "0.1b", "07", "1P")
+GLOBAL = """
+bogus
+-V
+--version
+-x
+--bogus
+--version info
+-V bogus
+--vers
+-T
+-T nosuch-event
+help
+INFO
+""".strip().split("\n")
+INFO = """
+info
+info a b
+info a.raw
+info a.qcow2 extra
+info -f qcow2 a.raw
+info -f raw a.qcow2
+info -f nosuch a.raw
+info -f
+info -f raw
+info --output=JSON a.raw
+info --output= a.raw
+info --output a.raw
+info --output=human a.qcow2
+info --output json a.qcow2
+info --out=json a.qcow2
+info --o=json a.qcow2
+info --outputx=json a.qcow2
+info -U a.qcow2
+info --force-share a.qcow2
+info --force a.qcow2
+info -U --output=json over.qcow2
+info --backing-chain third.qcow2
+info --backing-chain --output=json third.qcow2
+info --backing third.qcow2
+info --backing-chain gone.qcow2
+info --backing-chain --output=json gone.qcow2
+info --backing-chain goneq.qcow2
+info --backing-chain wrongfmt.qcow2
+info --backing-chain nosuchfmt.qcow2
+info --backing-chain noproto.qcow2
+info --backing-chain badjson.qcow2
+info gone.qcow2
+info wrongfmt.qcow2
+info noproto.qcow2
+info --output=json noproto.qcow2
+info badjson.qcow2
+info --output=json badjson.qcow2
+info overraw.qcow2
+info data.qcow2
+info --output=json data.qcow2
+info dataraw.qcow2
+info nodata.qcow2
+info sn.qcow2
+info --output=json sn.qcow2
+info v2.qcow2
+info v99.qcow2
+info unknown.qcow2
+info corrupt.qcow2
+info --output=json corrupt.qcow2
+info dirty.qcow2
+info --output=json dirty.qcow2
+info short.qcow2
+info -f qcow2 short.qcow2
+info cut.qcow2
+info packed.qcow2
+info note.txt
+info empty.bin
+info -f qcow2 empty.bin
+info one.byte
+info odd.raw
+info .
+info folder
+info folder/
+info folder/in.qcow2
+info folder/../a.qcow2
+info ./co:lon.qcow2
+info co:lon.qcow2
+info file:co:lon.qcow2
+info file:a.qcow2
+info file:
+info file:nofile
+info link.qcow2
+info dangling
+info nofile
+info -f qcow2 nofile
+info nodir/nofile
+info /dev/null
+info /dev/zero
+info -f qcow2 /dev/null
+info host_device:/dev/null
+info host_device:a.raw
+info host_cdrom:/dev/null
+info file:/dev/null
+info foo:bar
+info nosuch:
+info :a
+info comma,name.qcow2
+info -dash.qcow2
+info -- -dash.qcow2
+info ./-dash.qcow2
+info null-co://
+info null-aio://
+info --output=json null-co://
+info null-co://x
+info -1
+info -x a.raw
+info --image-opts driver=raw,size=1M,offset=512,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.driver=file,file.filename=a.qcow2
+info --image-opts --output=json driver=raw,size=64k,offset=64k,file.filename=a.raw
+info --image-opts file.filename=a.qcow2
+info --image-opts filename=a.qcow2
+info --image-opts a.qcow2
+info --image-opts driver=file,filename=a.qcow2
+info --image-opts driver=qcow2
+info --image-opts driver=qcow2,file=a.qcow2
+info --image-opts driver=nosuch,file.filename=a.qcow2
+info --image-opts foo=bar
+info --image-opts driver=raw,nosuch=1,file.filename=a.raw
+info --image-opts driver=qcow2,nosuch=1,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.nosuch=1,file.filename=a.qcow2
+info --image-opts driver=raw,size=foo,file.filename=a.raw
+info --image-opts driver=raw,size=2M,file.filename=a.raw
+info --image-opts driver=raw,offset=2M,file.filename=a.raw
+info --image-opts driver=raw,offset=512k,file.filename=a.raw
+info --image-opts driver=raw,offset=100,file.filename=a.raw
+info --image-opts driver=raw,offset=1,size=1000,file.filename=a.raw
+info --image-opts driver=qcow2,backing=,file.filename=over.qcow2
+info --image-opts driver=qcow2,backing.driver=raw,backing.file.filename=a.raw,file.filename=over.qcow2
+info --image-opts driver=qcow2,backing=a.qcow2,file.filename=over.qcow2
+info --image-opts driver=qcow2,lazy-refcounts=on,file.filename=a.qcow2
+info --image-opts driver=qcow2,lazy-refcounts=maybe,file.filename=a.qcow2
+info --image-opts driver=qcow2,overlap-check=all,file.filename=a.qcow2
+info --image-opts driver=qcow2,overlap-check=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,l2-cache-size=1M,file.filename=a.qcow2
+info --image-opts driver=qcow2,cache-size=1M,l2-cache-size=2M,file.filename=a.qcow2
+info --image-opts driver=qcow2,l2-cache-entry-size=3,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.locking=off,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.locking=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.aio=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.aio=native,file.filename=a.qcow2
+info --image-opts driver=qcow2,file.aio=io_uring,file.filename=a.qcow2
+info --image-opts driver=qcow2,cache.direct=on,file.filename=a.qcow2
+info --image-opts driver=qcow2,cache.direct=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,read-only=on,file.filename=a.qcow2
+info --image-opts driver=qcow2,read-only=off,file.filename=a.qcow2
+info --image-opts driver=qcow2,read-only=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,detect-zeroes=on,file.filename=a.qcow2
+info --image-opts driver=qcow2,detect-zeroes=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,detect-zeroes=unmap,file.filename=a.qcow2
+info --image-opts driver=qcow2,discard=unmap,file.filename=a.qcow2
+info --image-opts driver=qcow2,discard=bogus,file.filename=a.qcow2
+info --image-opts driver=qcow2,node-name=x,file.filename=a.qcow2
+info --image-opts driver=qcow2,node-name=1x,file.filename=a.qcow2
+info --image-opts driver=qcow2,node-name=x,file.node-name=x,file.filename=a.qcow2
+info --image-opts driver=qcow2,force-share=on,file.filename=a.qcow2
+info --image-opts -f qcow2 driver=qcow2,file.filename=a.qcow2
+info --image-opts driver=raw,,x
+info --image-opts driver=qcow2,file.filename=comma,,name.qcow2
+info --image-opts =a
+info --image-opts driver
+info --image-opts driver=null-co
+info --image-opts driver=null-co,size=1M
+info --image-opts driver=null-co,size=1M,read-zeroes=on
+info --image-opts driver=raw,file.driver=null-co,file.size=1M
+info --image-opts driver=qcow2,data-file.driver=raw,data-file.file.filename=a.raw,file.filename=data.qcow2
+info --image-opts driver=host_device,filename=a.raw
+info --object bogus a.raw
+info --object secret,id=s a.raw
+info --object secret,id=s,data=x a.raw
+info --object secret,data=x a.raw
+info --object secret,id=s,file=/nonexist a.raw
+info --object secret,id=s,data=x --object secret,id=s,data=y a.raw
+info --object secret,id=1,data=x a.raw
+info --object nosuch,id=x a.raw
+info --object secret,id=s,nosuch=1,data=x a.raw
+info --object secret,id=s,data=x,format=bogus a.raw
+info --object secret,id=s,data=$$$,format=base64 a.raw
+info --object throttle-group,id=t,limits.iops-total=10 a.raw
+info --object help
+info --object secret,help
+""".strip().split("\n")
+NAMES = (
+    ["info", ""], ["info", "with space.qcow2"], ["info", "--output=json", "with space.qcow2"], ["info", "no such\nfile"],
+    ["info", 'json:{"driver":"raw","file":{"driver":"null-co","size":1048576}}'],
+    ["info", "--output=json", 'json:{"driver":"raw","file":{"driver":"null-co","size":1048576}}'],
+    ["info", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}'],
+    ["info", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"},"lazy-refcounts":true}'],
+    ["info", 'json:{"file":{"driver":"file","filename":"a.qcow2"}}'],
+    ["info", 'json:{"file.filename":"a.qcow2"}'],
+    ["info", 'json:{"driver":"qcow2","file.driver":"file","file":{"filename":"a.qcow2"}}'],
+    ["info", 'json:{"file":{"driver":"raw","offset":512,"size":65536,"file":{"driver":"file","filename":"a.raw"}}}'],
+    ["info", 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"over.qcow2"}}'],
+    ["info", "--backing-chain", 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"over.qcow2"}}'],
+    ["info", "--backing-chain", 'json:{"driver":"qcow2","backing":{"driver":"raw","file":{"driver":"file","filename":"a.raw"}},"file":{"driver":"file","filename":"over.qcow2"}}'],
+    ["map", 'json:{"driver":"qcow2","backing":{"driver":"raw","file":{"driver":"file","filename":"a.raw"}},"file":{"driver":"file","filename":"over.qcow2"}}'],
+    ["map", "--output=json", 'json:{"driver":"raw","offset":65536,"size":131072,"file":{"driver":"file","filename":"a.raw"}}'],
+    ["map", 'json:{"driver":"raw","offset":65536,"size":131072,"file":{"driver":"file","filename":"a.raw"}}'],
+    ["measure", "-O", "qcow2", 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"over.qcow2"}}'],
+    ["info", "json:{bad"], ["info", "json:"], ["info", "json:[]"], ["info", "json:{}"], ["info", "json:1"], ["info", 'json:{"driver":1}'],
+    ["info", 'json:{"driver":"qcow2"}'], ["info", 'json:{"driver":"qcow2","file":"a.qcow2"}'], ["info", 'json:{"driver":"qcow2","file":null}'],
+    ["info", 'json:{"driver":"qcow2","file":{"driver":"file"}}'],
+    ["info", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"'], ["info", 'json:{"driver":"qcow2",}'],
+    ["info", 'json:{"driver":"raw","size":"x","file":{"driver":"file","filename":"a.raw"}}'],
+    ["info", 'json:{"driver":"raw","size":1.5,"file":{"driver":"file","filename":"a.raw"}}'],
+    ["info", 'json:{"driver":"raw","size":true,"file":{"driver":"file","filename":"a.raw"}}'],
+    ["info", 'json:{"driver":"raw","nosuch":{},"file":{"driver":"file","filename":"a.raw"}}'],
+    ["info", 'json:{"driver":"raw","driver":"qcow2","file":{"driver":"file","filename":"a.raw"}}'],
+    ["info", "json:{'driver':'raw','file':{'driver':'file','filename':'a.raw'}}"],
+    ["info", "-f", "raw", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}'],
+    ["info", "-f", "qcow2", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}'],
+    ["info", "-f", "qcow2", 'json:{"file":{"driver":"file","filename":"a.qcow2"}}'],
+    ["create", "-f", "qcow2", "two words", "1M"], ["create", "-f", "qcow2", "it's", "1M"], ["create", "-f", "qcow2", "a,b", "1M"],
+    ["create", "-f", "qcow2", "-b", "with space.qcow2", "-F", "qcow2", "x"], ["create", "-f", "qcow2", "-b", "comma,name.qcow2", "-F", "qcow2", "x"],
+    ["create", "-f", "qcow2", "-o", "backing_file=comma,,name.qcow2,backing_fmt=qcow2", "x"],
+    ["create", "-f", "qcow2", "", "1M"], ["create", "", "1M"], ["convert", "a.raw", ""], ["compare", "a.raw", ""], ["map", ""], ["measure", ""],
+    ["create", "-f", "", "x", "1M"], ["create", "-f", "qcow2", "-o", "", "x", "1M"], ["convert", "-O", "", "a.raw", "x"],
+    ["create", "-f", "qcow2", "-b", "", "x", "1M"], ["create", "-f", "qcow2", "-b", "", "-F", "qcow2", "x", "1M"], ["convert", "-B", "", "-O", "qcow2", "a.raw", "x"],
+    ["create", "-f", "qcow2", "-b", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"a.qcow2"}}', "-F", "qcow2", "x"],
+    ["create", "-f", "qcow2", 'json:{"driver":"file","filename":"x"}', "1M"], ["create", "-f", "qcow2", "-b", "x" * 1024, "-F", "raw", "-u", "x", "1M"],
+    ["create", "-f", "qcow2", "-u", "-b", "y" * 1023, "-F", "raw", "x", "1M"], ["create", "x" * 300, "1M"], ["info", "x" * 5000],
+)
+CREATE = """
+create
+create x
+create -f qcow2 x
+create x 1M 2M
+create -f nosuch x 1M
+create -f null-co x 1M
+create -f file x 1M
+create -f host_device x 1M
+create -f throttle x 1M
+create -f raw -b a.raw x
+create -f raw -b a.raw -F raw x
+create -f raw -F raw x 1M
+create -f raw x 1M
+create -q x 1M
+create --quiet -f qcow2 x 1M
+create --format=qcow2 x 1M
+create --form qcow2 x 1M
+create -fqcow2 x 1M
+create -f qcow2 x 1M -q
+create x 1M -f qcow2
+create -f qcow2 -o size=3M x
+create -f qcow2 -o size=3M x 4M
+create -f raw -o size=3M x
+create -f qcow2 -o size=1Z x
+create -f qcow2 -o size=-1 x
+create -f qcow2 -o preallocation=bogus x 1M
+create -f qcow2 -o preallocation= x 1M
+create -f raw -o preallocation=metadata x 1M
+create -f raw -o preallocation=falloc x 1M
+create -f raw -o preallocation=full x 1M
+create -f raw -o preallocation=off x 1M
+create -f raw -o nocow=on x 1M
+create -f raw -o nocow=maybe x 1M
+create -f raw -o nocow x 1M
+create -f raw -o extent_size_hint=64k x 1M
+create -f raw -o extent_size_hint=0 x 1M
+create -f raw -o extent_size_hint=1 x 1M
+create -f raw -o extent_size_hint=8G x 1M
+create -f raw -o nosuch=1 x 1M
+create -f raw -o cluster_size=4k x 1M
+create -f qcow2 -o nosuch=1 x 1M
+create -f qcow2 -o nosuch x 1M
+create -f qcow2 -o cluster_size=64k -o cluster_size=128k x 1M
+create -f qcow2 -o cluster_size=64K,cluster_size=4M x 1M
+create -f qcow2 -o cluster_size=0 x 1M
+create -f qcow2 -o cluster_size=511 x 1M
+create -f qcow2 -o cluster_size=256 x 1M
+create -f qcow2 -o cluster_size=1000 x 1M
+create -f qcow2 -o cluster_size=foo x 1M
+create -f qcow2 -o cluster_size= x 1M
+create -f qcow2 -o cluster_size x 1M
+create -f qcow2 -o cluster_size=-1 x 1M
+create -f qcow2 -o refcount_bits=3 x 1M
+create -f qcow2 -o refcount_bits=0 x 1M
+create -f qcow2 -o refcount_bits=128 x 1M
+create -f qcow2 -o refcount_bits=foo x 1M
+create -f qcow2 -o refcount_bits=1,compat=0.10 x 1M
+create -f qcow2 -o refcount_bits=64 x 1M
+create -f qcow2 -o compat=0.9 x 1M
+create -f qcow2 -o compat=v2 x 1M
+create -f qcow2 -o compat=v3 x 1M
+create -f qcow2 -o compat=1.1,lazy_refcounts x 1M
+create -f qcow2 -o compat=0.10,lazy_refcounts=on x 1M
+create -f qcow2 -o compat=0.10,extended_l2=on x 1M
+create -f qcow2 -o compat=0.10,compression_type=zstd x 1M
+create -f qcow2 -o compat=0.10,data_file=y x 1M
+create -f qcow2 -o lazy_refcounts=maybe x 1M
+create -f qcow2 -o lazy_refcounts=1 x 1M
+create -f qcow2 -o lazy_refcounts=true x 1M
+create -f qcow2 -o lazy_refcounts=yes x 1M
+create -f qcow2 -o nolazy_refcounts x 1M
+create -f qcow2 -o extended_l2=on,cluster_size=4k x 1M
+create -f qcow2 -o extended_l2=on x 1M
+create -f qcow2 -o compression_type=lz4 x 1M
+create -f qcow2 -o compression_type=zstd x 1M
+create -f qcow2 -o compression_type=zlib,compat=0.10 x 1M
+create -f qcow2 -o data_file=y x 1M
+create -f qcow2 -o data_file=y,data_file_raw=on x 1M
+create -f qcow2 -o data_file_raw=on x 1M
+create -f qcow2 -o data_file=y,data_file_raw=on,backing_file=a.raw,backing_fmt=raw x 1M
+create -f qcow2 -o data_file=a.raw,data_file_raw=on,backing_file=a.raw x 1M
+create -f qcow2 -o data_file=nodir/y x 1M
+create -f qcow2 -o data_file=x x 1M
+create -f qcow2 -o data_file=a.raw x 1M
+create -f qcow2 -o data_file=y,preallocation=metadata x 1M
+create -f qcow2 -o preallocation=metadata,cluster_size=2M x 5M
+create -f qcow2 -o preallocation=falloc x 1M
+create -f qcow2 -o preallocation=full x 1M
+create -f qcow2 -o preallocation=metadata,backing_file=a.qcow2,backing_fmt=qcow2 x
+create -f qcow2 -o preallocation=metadata,extended_l2=on,backing_file=a.qcow2,backing_fmt=qcow2 x
+create -f qcow2 -o preallocation=falloc,extended_l2=on,backing_file=a.qcow2,backing_fmt=qcow2 x
+create -f qcow2 -o encryption=on x 1M
+create -f qcow2 -o encryption=off x 1M
+create -f qcow2 -o encrypt.format=bogus x 1M
+create -f qcow2 -o encrypt.nosuch=1 x 1M
+create -f qcow2 -o help
+create -f raw -o help
+create -f qcow2 -o ? x 1M
+create -f qcow2 -o cluster_size=4k,help
+create -f qcow2 -o help,cluster_size=4k
+create -f file -o help
+create -f host_device -o help
+create -f nosuch -o help
+create -f null-co -o help
+create -o help
+create -f qcow2 -o help -o size=1
+create -f qcow2 x 9223372036854775807
+create -f qcow2 x 9223372036854775296
+create -f qcow2 x 1E
+create -f qcow2 x 4P
+create -f qcow2 -o cluster_size=512 x 1P
+create -f qcow2 -o cluster_size=512 x 128G
+create -f qcow2 -o cluster_size=512 x 129G
+create -f qcow2 -o cluster_size=2M x 4E
+create -f qcow2 -o extended_l2=on x 2P
+create -f raw x 1E
+create -f raw x 7E
+create -f qcow2 -b a.qcow2 -F qcow2 x
+create -f qcow2 -b a.qcow2 -F qcow2 x 2M
+create -f qcow2 -b a.qcow2 -F qcow2 x 512k
+create -f qcow2 -b a.qcow2 x
+create -f qcow2 -b a.raw x
+create -f qcow2 -b nofile x 1M
+create -f qcow2 -b nofile -F raw x
+create -f qcow2 -b nofile -F raw x 1M
+create -f qcow2 -b nofile -F qcow2 x 1M
+create -f qcow2 -b a.raw -F qcow2 x
+create -f qcow2 -b a.qcow2 -F nosuch x
+create -f qcow2 -b a.qcow2 -F raw x
+create -f qcow2 -b a.raw -F raw x
+create -f qcow2 -b folder/in.qcow2 -F qcow2 x
+create -f qcow2 -b in.qcow2 -F qcow2 folder/x
+create -f qcow2 -b ../a.qcow2 -F qcow2 folder/x
+create -f qcow2 -b gone.qcow2 -F qcow2 x
+create -f qcow2 -b wrongfmt.qcow2 -F qcow2 x
+create -f qcow2 -b over.qcow2 -F qcow2 x
+create -f qcow2 -b third.qcow2 -F qcow2 x
+create -f qcow2 -b folder -F raw x
+create -f qcow2 -b . -F raw x
+create -f qcow2 -b foo:bar -F raw x
+create -f qcow2 -b a.qcow2 -F qcow2 a.qcow2
+create -f qcow2 -b ./a.qcow2 -F qcow2 a.qcow2
+create -f qcow2 -b a.qcow2 -F qcow2 over.qcow2
+create -f qcow2 -u -b nofile -F raw x 1M
+create -f qcow2 -u -b nofile -F raw x
+create -f qcow2 -u -b nofile x 1M
+create -f qcow2 -u -b nofile -F nosuch x 1M
+create -f qcow2 -F qcow2 x 1M
+create -f qcow2 -F nosuch x 1M
+create -f qcow2 -b a.qcow2 -b b.raw -F qcow2 x
+create -f qcow2 -b a.qcow2 -o backing_file=b.raw -F qcow2 x
+create -f qcow2 -o backing_file=a.qcow2,backing_fmt=qcow2 x
+create -f qcow2 -o backing_fmt=qcow2 x 1M
+create -f qcow2 --backing a.qcow2 --backing-format qcow2 x
+create -f qcow2 --backing-unsafe --backing nofile --backing-format raw x 1M
+create -f qcow2 --options cluster_size=4k x 1M
+create -f qcow2 -o backing_file=a.raw,backing_fmt=raw,compat=0.10 x
+create nodir/x 1M
+create -f qcow2 nodir/x 1M
+create /dev/full 1M
+create -f qcow2 /dev/full 1M
+create -f raw /dev/null 0
+create folder 1M
+create -f qcow2 folder 1M
+create foo:x 1M
+create -f qcow2 foo:x 1M
+create -f qcow2 null-co:// 1M
+create file:x 1M
+create -f qcow2 a.raw 1M
+create a.qcow2 1M
+create -f qcow2 -o size x
+create -f qcow2 -o =5 x 1M
+create -f qcow2 -o , x 1M
+create -f qcow2 -o ,cluster_size=4k x 1M
+create -f qcow2 -o cluster_size=4k, x 1M
+create --image-opts x 1M
+create -U x 1M
+create -x x 1M
+create --object secret,id=s,data=a x 1M
+create --object bogus x 1M
+create link.qcow2 1M
+create dangling 1M
+""".strip().split("\n")
+CONVERT = """
+convert
+convert a.raw
+convert -O qcow2 a.qcow2
+convert a.raw x
+convert -O qcow2 a.raw x
+convert a.qcow2 x
+convert -f raw a.qcow2 x
+convert -f raw -O raw a.raw x
+convert -O bogus a.qcow2 x
+convert -f bogus a.qcow2 x
+convert -f qcow2 a.raw x
+convert nofile x
+convert -f qcow2 nofile x
+convert a.raw nofile x
+convert a.qcow2 nodir/x
+convert -O qcow2 a.qcow2 nodir/x
+convert -n -O raw a.qcow2 nope.raw
+convert -n -O qcow2 a.qcow2 nope.qcow2
+convert -n a.qcow2 b.raw
+convert -n -O raw a.qcow2 b.raw
+convert -n -O qcow2 a.raw same.qcow2
+convert -n -O qcow2 a.qcow2 b.raw
+convert -n -O raw a.raw odd.raw
+convert -n -O raw odd.raw b.raw
+convert -n -O raw a.raw readonly.raw
+convert -n -o size=1M -O raw a.raw b.raw
+convert -n -O qcow2 -B a.qcow2 -F qcow2 a.raw empty.qcow2
+convert -n -c -O qcow2 a.raw empty.qcow2
+convert -n -c -O qcow2 a.raw data.qcow2
+convert -n -O qcow2 a.raw over.qcow2
+convert -n -O qcow2 other.raw over.qcow2
+convert -n -O qcow2 a.raw sn.qcow2
+convert -n -O qcow2 a.raw corrupt.qcow2
+convert -n -O qcow2 a.raw dirty.qcow2
+convert -n -O qcow2 a.raw v2.qcow2
+convert -n -O qcow2 a.raw ext.qcow2
+convert -n -O qcow2 other.raw data.qcow2
+convert -n -O qcow2 other.raw dataraw.qcow2
+convert -n --target-is-zero -O raw a.qcow2 b.raw
+convert -n --target-is-zero -O qcow2 a.raw empty.qcow2
+convert --target-is-zero -O raw a.qcow2 x
+convert --target-is-zero -n -O qcow2 -B a.qcow2 -F qcow2 a.raw over.qcow2
+convert -c -O raw a.qcow2 x
+convert -c -O qcow2 a.raw x
+convert -c -O qcow2 -o compression_type=zstd a.raw x
+convert -c -O qcow2 -o compat=0.10 a.raw x
+convert -c -O qcow2 -o data_file=y a.raw x
+convert -c -O qcow2 -o preallocation=metadata a.raw x
+convert -c -O qcow2 -o preallocation=off a.raw x
+convert -c -S 0 -O qcow2 a.raw x
+convert -O qcow2 -o data_file=y a.raw x
+convert -O qcow2 -o data_file=y,data_file_raw=on a.raw x
+convert -O qcow2 -o preallocation=metadata a.raw x
+convert -O qcow2 -o preallocation=falloc a.raw x
+convert -O qcow2 -o preallocation=bogus a.raw x
+convert -O raw -o preallocation=full a.raw x
+convert -O raw -o preallocation=metadata a.raw x
+convert -O qcow2 -o nosuch=1 a.raw x
+convert -O qcow2 -o size=2M a.raw x
+convert -O qcow2 -o size=512k a.raw x
+convert -O raw -o size=2M a.raw x
+convert -O raw -o size=foo a.raw x
+convert -O qcow2 -o help
+convert -O raw -o help
+convert -O qcow2 -o help a.raw x
+convert -o help
+convert -O nosuch -o help
+convert -O qcow2 -o cluster_size=3k a.raw x
+convert -O qcow2 -o cluster_size=4k -o compat=0.10 a.raw x
+convert -O qcow2 -o encrypt.format=luks a.raw x
+convert -W -c -O qcow2 a.qcow2 x
+convert -W a.qcow2 x
+convert --oob-writes a.qcow2 x
+convert -C a.raw x
+convert -C -c -O qcow2 a.qcow2 x
+convert -C -S 4k a.qcow2 x
+convert -C a.qcow2 x
+convert --copy-range-offloading a.raw x
+convert -m 0 a.qcow2 x
+convert -m 17 a.qcow2 x
+convert -m 16 a.qcow2 x
+convert -m 1 a.qcow2 x
+convert -m foo a.qcow2 x
+convert -m -1 a.qcow2 x
+convert -m 1k a.qcow2 x
+convert --parallel 4 a.qcow2 x
+convert -S 1 a.qcow2 x
+convert -S 513 a.qcow2 x
+convert -S 512 a.qcow2 x
+convert -S 0 a.qcow2 x
+convert -S 64k a.qcow2 x
+convert -S 16M a.qcow2 x
+convert -S 17M a.qcow2 x
+convert -S foo a.qcow2 x
+convert -S -1 a.qcow2 x
+convert -S 4k a.raw x
+convert --sparse-size 8k a.qcow2 x
+convert -t bogus a.qcow2 x
+convert -T bogus a.qcow2 x
+convert -t none a.qcow2 x
+convert -T none a.qcow2 x
+convert -t writethrough a.qcow2 x
+convert -t directsync -O qcow2 a.qcow2 x
+convert -t writeback a.qcow2 x
+convert -t unsafe -T unsafe a.qcow2 x
+convert -T directsync -t none -O qcow2 a.raw x
+convert --cache none a.qcow2 x
+convert --output-cache none --source-cache none a.qcow2 x
+convert -l nope a.qcow2 x
+convert -l one a.raw x
+convert -l one sn.qcow2 x
+convert -l 2 sn.qcow2 x
+convert -l snapshot.name=two sn.qcow2 x
+convert -l snapshot.id=1 sn.qcow2 x
+convert -l snapshot.name=two,snapshot.id=1 sn.qcow2 x
+convert -l snapshot.name=two,snapshot.id=2 sn.qcow2 x
+convert -l snapshot.nosuch=1 sn.qcow2 x
+convert -l snapshot.id sn.qcow2 x
+convert -l one -c -O qcow2 sn.qcow2 x
+convert --snapshot one sn.qcow2 x
+convert -l one a.raw sn.qcow2 x
+convert a.raw b.raw other.raw x
+convert -O qcow2 a.raw a.qcow2 odd.raw x
+convert -O qcow2 -B a.qcow2 -F qcow2 over.qcow2 x
+convert -O qcow2 -B a.qcow2 over.qcow2 x
+convert -O qcow2 -F qcow2 over.qcow2 x
+convert -O raw -B a.raw -F raw b.raw x
+convert -O qcow2 -B nofile -F raw a.raw x
+convert -O qcow2 -B a.raw -F nosuch a.raw x
+convert -O qcow2 -B a.raw -F raw a.raw other.raw x
+convert -O qcow2 -B b.raw -F raw a.raw x
+convert -O qcow2 -B other.raw -F raw a.raw x
+convert -O qcow2 -B a.qcow2 -F qcow2 -c over.qcow2 x
+convert -O qcow2 -o backing_file=a.qcow2,backing_fmt=qcow2 over.qcow2 x
+convert -O qcow2 -o backing_file=a.qcow2 over.qcow2 x
+convert -O qcow2 -B a.qcow2 -o backing_file=b.raw -F qcow2 over.qcow2 x
+convert -O qcow2 -B a.qcow2 -F qcow2 -W over.qcow2 x
+convert -O qcow2 -B a.qcow2 -F qcow2 -S 0 over.qcow2 x
+convert --bitmaps -O raw a.qcow2 x
+convert --bitmaps -O qcow2 a.qcow2 x
+convert --bitmaps -O qcow2 a.raw x
+convert --bitmaps -O qcow2 a.qcow2 a.raw x
+convert --skip-broken-bitmaps -O qcow2 a.qcow2 x
+convert --bitmaps --skip-broken-bitmaps -O qcow2 a.qcow2 x
+convert --bitmaps -O qcow2 -o compat=0.10 a.qcow2 x
+convert --image-opts driver=qcow2,file.filename=a.qcow2 x
+convert -f qcow2 --image-opts driver=qcow2,file.filename=a.qcow2 x
+convert --image-opts driver=nosuch x
+convert --image-opts foo=bar x
+convert --source-image-opts driver=qcow2,file.filename=a.qcow2 x
+convert -O qcow2 --target-image-opts a.qcow2 driver=raw,file.filename=b.raw
+convert -n --target-image-opts a.qcow2 driver=raw,file.filename=b.raw
+convert -n --target-image-opts -O raw a.qcow2 driver=raw,file.filename=b.raw
+convert -n --target-image-opts other.raw driver=qcow2,file.filename=a.qcow2
+convert -n --target-image-opts other.raw driver=raw,offset=64k,file.filename=a.raw
+convert -n --target-image-opts other.raw driver=nosuch
+convert -n --target-image-opts other.raw bogus
+convert --salvage a.qcow2 x
+convert --salvage -C a.qcow2 x
+convert --salvage -O qcow2 cut.qcow2 x
+convert cut.qcow2 x
+convert -r 1 -q odd.raw x
+convert -r foo a.raw x
+convert -r -1 a.raw x
+convert -r 0 a.raw x
+convert -r 100M a.raw x
+convert --rate 100M a.raw x
+convert -U a.qcow2 x
+convert --force-share a.qcow2 x
+convert -q a.qcow2 x
+convert -p odd.raw x
+convert -p -q odd.raw x
+convert -x a.raw x
+convert --bogus a.raw x
+convert a.raw a.raw
+convert a.qcow2 ./a.qcow2
+convert a.qcow2 link.qcow2
+convert -O qcow2 over.qcow2 a.qcow2
+convert over.qcow2 x
+convert third.qcow2 x
+convert gone.qcow2 x
+convert goneq.qcow2 x
+convert wrongfmt.qcow2 x
+convert nosuchfmt.qcow2 x
+convert noproto.qcow2 x
+convert badjson.qcow2 x
+convert nodata.qcow2 x
+convert data.qcow2 x
+convert dataraw.qcow2 x
+convert v99.qcow2 x
+convert unknown.qcow2 x
+convert corrupt.qcow2 x
+convert dirty.qcow2 x
+convert short.qcow2 x
+convert note.txt x
+convert -O qcow2 note.txt x
+convert -O qcow2 empty.bin x
+convert empty.bin x
+convert -O qcow2 one.byte x
+convert one.byte x
+convert odd.raw x
+convert folder x
+convert a.raw folder
+convert a.raw /dev/full
+convert -O qcow2 a.raw /dev/null
+convert a.raw /dev/null
+convert -n a.raw /dev/null
+convert null-co:// /dev/null
+convert -n null-co:// null-co://
+convert /dev/null x
+convert a.raw foo:x
+convert -O qcow2 a.raw null-co://
+convert -n -O raw a.raw null-co://
+convert -O host_device a.raw x
+convert -O file a.raw x
+convert -O null-co a.raw x
+convert --object bogus a.raw x
+convert -o size=1M
+convert -n
+convert -O qcow2 a.raw x --bogus
+convert -fraw -Oqcow2 -onocow=on a.raw x
+convert a.raw -O qcow2 x -q
+convert -S
+""".strip().split("\n")
+COMPARE = """
+compare
+compare a.raw
+compare a.raw b.raw other.raw
+compare a.raw b.raw
+compare a.raw other.raw
+compare a.raw a.qcow2
+compare a.qcow2 same.qcow2
+compare -s a.qcow2 same.qcow2
+compare -s a.qcow2 packed.qcow2
+compare a.qcow2 packed.qcow2
+compare -s a.raw a.qcow2
+compare -s a.raw b.raw
+compare a.qcow2 over.qcow2
+compare -s a.qcow2 third.qcow2
+compare over.qcow2 third.qcow2
+compare -s over.qcow2 third.qcow2
+compare empty.qcow2 overraw.qcow2
+compare a.raw odd.raw
+compare odd.raw a.raw
+compare odd.raw empty.bin
+compare -s odd.raw empty.bin
+compare a.raw empty.qcow2
+compare empty.bin empty.bin
+compare empty.qcow2 empty.bin
+compare a.raw nofile
+compare nofile a.raw
+compare -s a.qcow2 nofile
+compare -f raw -F qcow2 a.raw a.qcow2
+compare -f raw a.qcow2 a.qcow2
+compare -f qcow2 a.raw a.raw
+compare -F qcow2 a.raw a.raw
+compare -f nosuch a.raw b.raw
+compare -F nosuch a.raw b.raw
+compare --a-format raw --b-format raw a.raw b.raw
+compare --left-format raw --right-format raw a.raw b.raw
+compare -T bogus a.raw b.raw
+compare -T none a.raw b.raw
+compare --cache none a.raw a.qcow2
+compare -t none a.raw b.raw
+compare -q a.raw b.raw
+compare -q a.raw other.raw
+compare --quiet a.raw other.raw
+compare -q -s a.qcow2 odd.raw
+compare -p odd.raw odd.raw
+compare -p a.raw other.raw
+compare -U a.raw b.raw
+compare --strict a.raw b.raw
+compare --image-opts driver=raw,file.filename=a.raw driver=qcow2,file.filename=a.qcow2
+compare --image-opts a.raw b.raw
+compare --image-opts -f raw driver=raw,file.filename=a.raw driver=qcow2,file.filename=a.qcow2
+compare cut.qcow2 a.qcow2
+compare a.qcow2 cut.qcow2
+compare corrupt.qcow2 a.qcow2
+compare gone.qcow2 a.qcow2
+compare data.qcow2 a.qcow2
+compare data.qcow2 dataraw.qcow2
+compare -s data.qcow2 dataraw.qcow2
+compare nodata.qcow2 a.qcow2
+compare sn.qcow2 a.qcow2
+compare folder a.raw
+compare a.raw /dev/null
+compare null-co:// null-co://
+compare foo:x a.raw
+compare -x a.raw b.raw
+compare --object bogus a.raw b.raw
+compare v2.qcow2 ext.qcow2
+compare -s v2.qcow2 ext.qcow2
+""".strip().split("\n")
+MAP = """
+map
+map a.raw b.raw
+map a.raw
+map a.qcow2
+map --output=json a.raw
+map --output=json a.qcow2
+map --output=json ext.qcow2
+map ext.qcow2
+map packed.qcow2
+map --output=json packed.qcow2
+map over.qcow2
+map --output=json over.qcow2
+map third.qcow2
+map --output=json third.qcow2
+map overraw.qcow2
+map --output=json overraw.qcow2
+map data.qcow2
+map --output=json data.qcow2
+map dataraw.qcow2
+map --output=json dataraw.qcow2
+map nodata.qcow2
+map sn.qcow2
+map --output=json sn.qcow2
+map gone.qcow2
+map goneq.qcow2
+map wrongfmt.qcow2
+map --output=json gone.qcow2
+map cut.qcow2
+map --output=json cut.qcow2
+map corrupt.qcow2
+map --output=json dirty.qcow2
+map empty.bin
+map --output=json empty.bin
+map one.byte
+map --output=json odd.raw
+map odd.raw
+map note.txt
+map -f raw a.qcow2
+map -f qcow2 a.raw
+map -f nosuch a.raw
+map nofile
+map folder
+map -s 64k a.qcow2
+map -s 100000 -l 1000 a.qcow2
+map -s 100000 -l 1000 --output=json a.qcow2
+map --start-offset=100000 --max-length=1000 --output=json a.qcow2
+map --start-offset=1M a.qcow2
+map --start-offset=1M --output=json a.qcow2
+map --start-offset=20M --output=json a.qcow2
+map --start-offset=20M a.qcow2
+map -s foo a.qcow2
+map -l foo a.qcow2
+map -s -1 a.qcow2
+map -s 8E a.qcow2
+map -l 0 a.qcow2
+map -l 0 --output=json a.qcow2
+map -l 1 --output=json a.qcow2
+map -s 1 --output=json a.qcow2
+map -s 1 -l 70000 a.qcow2
+map --output=xml a.qcow2
+map -U a.qcow2
+map --force-share a.qcow2
+map --image-opts driver=raw,offset=64k,size=128k,file.filename=a.raw
+map --image-opts --output=json driver=raw,offset=64k,size=128k,file.filename=a.raw
+map --image-opts --output=json driver=qcow2,backing=,file.filename=over.qcow2
+map --image-opts foo=bar
+map null-co://
+map --output=json null-co://
+map /dev/null
+map foo:bar
+map -x a.raw
+map --object bogus a.raw
+map --output=json v2.qcow2
+map --output=json empty.qcow2
+map empty.qcow2
+""".strip().split("\n")
+MEASURE = """
+measure
+measure a.raw
+measure a.raw b.raw
+measure a.qcow2
+measure -O qcow2 a.raw
+measure -O qcow2 a.qcow2
+measure -O raw a.qcow2
+measure --output=json a.qcow2
+measure --output=json -O qcow2 a.qcow2
+measure --output=json -O qcow2 a.raw
+measure --output=json -O qcow2 v2.qcow2
+measure -O qcow2 v2.qcow2
+measure -O qcow2 ext.qcow2
+measure -O qcow2 packed.qcow2
+measure -O qcow2 over.qcow2
+measure -O qcow2 third.qcow2
+measure -O qcow2 overraw.qcow2
+measure -O qcow2 data.qcow2
+measure -O qcow2 sn.qcow2
+measure -O qcow2 -l one sn.qcow2
+measure -O qcow2 -l 2 sn.qcow2
+measure -O qcow2 -l snapshot.name=two sn.qcow2
+measure -O qcow2 -l nope sn.qcow2
+measure -O qcow2 -l one a.raw
+measure -O qcow2 gone.qcow2
+measure -O qcow2 cut.qcow2
+measure -O qcow2 corrupt.qcow2
+measure -O qcow2 odd.raw
+measure odd.raw
+measure empty.bin
+measure -O qcow2 empty.bin
+measure note.txt
+measure --size 1G
+measure --size 0
+measure --size 0 -O qcow2
+measure --size 1 -O qcow2
+measure --size 1 -O raw
+measure --size 1G -O qcow2
+measure --size 1G --output=json
+measure --size 1G --output=json -O qcow2
+measure --size 1G -O qcow2 -o cluster_size=4k,preallocation=full
+measure --size 1G -O qcow2 -o cluster_size=512
+measure --size 1G -O qcow2 -o cluster_size=2M
+measure --size 1G -O qcow2 -o preallocation=metadata
+measure --size 1G -O qcow2 -o preallocation=falloc
+measure --size 1G -O qcow2 -o preallocation=bogus
+measure --size 1G -O qcow2 -o refcount_bits=1
+measure --size 1G -O qcow2 -o refcount_bits=64
+measure --size 1G -O qcow2 -o refcount_bits=3
+measure --size 1G -O qcow2 -o extended_l2=on
+measure --size 1G -O qcow2 -o extended_l2=on,cluster_size=4k
+measure --size 1G -O qcow2 -o compat=0.10
+measure --size 1G -O qcow2 -o compat=0.10,refcount_bits=1
+measure --size 1G -O qcow2 -o compat=bogus
+measure --size 1G -O qcow2 -o lazy_refcounts=on
+measure --size 1G -O qcow2 -o data_file=y
+measure --size 1G -O qcow2 -o data_file=y,data_file_raw=on
+measure --size 1G -O qcow2 -o backing_file=a.qcow2
+measure --size 1G -O qcow2 -o backing_file=a.qcow2,backing_fmt=qcow2
+measure -O qcow2 -o backing_file=a.qcow2,backing_fmt=qcow2 over.qcow2
+measure --size 1G -O qcow2 -o cluster_size=3
+measure --size 1G -O qcow2 -o size=5
+measure --size 1G -O qcow2 -o nosuch=1
+measure --size 1G -O raw -o nosuch=1
+measure --size 1G -O raw -o preallocation=full
+measure --size 1G -O nosuch
+measure --size 1G -O null-co
+measure --size 1G -O file
+measure --size 7E -O qcow2
+measure --size 1P -O qcow2
+measure --size 64T -O qcow2
+measure --size 8E
+measure --size foo
+measure --size -1
+measure --size 1Z
+measure -O raw
+measure --size 1G a.raw
+measure --size 1G -f raw
+measure -f raw a.raw
+measure -f qcow2 a.raw
+measure -f nosuch a.raw
+measure nofile
+measure -o help
+measure -O qcow2 -o help
+measure --output=xml a.raw
+measure -U a.raw
+measure --force-share a.qcow2
+measure --image-opts driver=qcow2,file.filename=a.qcow2
+measure --image-opts -f qcow2 driver=qcow2,file.filename=a.qcow2
+measure --image-opts foo=bar
+measure --target-format qcow2 --options cluster_size=4k --snapshot one sn.qcow2
+measure --object bogus a.raw
+measure -x
+measure /dev/null
+measure null-co://
+measure folder
+""".strip().split("\n")
+
+
+def lines():
+    """All command lines, each a list of arguments."""
+    yield []
+    for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE):
+        for line in group:
+            yield line.split(" ")
+    for size in SIZES:
+        yield ["create", "-f", "qcow2", "x", size]
+        yield ["create", "-f", "raw", "x", size]
+        yield ["measure", "--size", size]
+    for name in NAMES:
+        yield list(name)
