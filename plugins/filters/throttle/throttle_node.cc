@@ -28,6 +28,15 @@ Result<std::shared_ptr<Group>> find_group(const sdk::Host& host, const std::stri
   return shared_group(id, limits);
 }
 
+/** A child's answer as our own. Where it decides nothing (its backing file does), it is left to be
+ * asked itself. */
+uint32_t passed_on(uint32_t flags) {
+  constexpr uint32_t kDecided = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
+  flags &= ~uint32_t{INSTAR_EXTENT_RECURSE};
+  if ((flags & kDecided) == 0) flags |= INSTAR_EXTENT_RECURSE;
+  return flags | INSTAR_EXTENT_OFFSET;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ThrottleNode>> ThrottleNode::open(sdk::OpenContext& context) {
@@ -86,8 +95,7 @@ Result<size_t> ThrottleNode::extents(const Call& call, uint64_t offset, uint64_t
   for (size_t i = 0; i < count; ++i) {
     out[i].child = below_.id();
     out[i].child_offset = offset;
-    out[i].flags &= ~static_cast<uint32_t>(INSTAR_EXTENT_RECURSE);
-    out[i].flags |= INSTAR_EXTENT_OFFSET;
+    out[i].flags = passed_on(out[i].flags);
     offset += out[i].length;
   }
   return count;

@@ -33,6 +33,15 @@ Status check_window(uint64_t offset, std::optional<uint64_t> size, uint64_t file
   return {};
 }
 
+/** A child's answer as our own. Where it decides nothing (its backing file does), it is left to be
+ * asked itself. */
+uint32_t passed_on(uint32_t flags) {
+  constexpr uint32_t kDecided = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
+  flags &= ~uint32_t{INSTAR_EXTENT_RECURSE};
+  if ((flags & kDecided) == 0) flags |= INSTAR_EXTENT_RECURSE;
+  return flags | INSTAR_EXTENT_OFFSET;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RawNode>> RawNode::open(sdk::OpenContext& context) {
@@ -126,8 +135,7 @@ Result<size_t> RawNode::extents(const Call& call, uint64_t offset, uint64_t leng
   for (size_t i = 0; i < count; ++i) {
     out[i].child = file_.id();
     out[i].child_offset = position;
-    out[i].flags &= ~static_cast<uint32_t>(INSTAR_EXTENT_RECURSE);
-    out[i].flags |= INSTAR_EXTENT_OFFSET;
+    out[i].flags = passed_on(out[i].flags);
     position += out[i].length;
   }
   return count;

@@ -105,6 +105,28 @@ TEST_F(Raw, ExtentsAreTheFilesWithPlaces) {
   ASSERT_EQ(*node->ref().extents(quiet_call(), 512, 6656, out, 2), 2u);
 }
 
+TEST(RawExtents, LeaveToTheChildWhatItDoesNotDecide) {
+  struct Undecided {
+    uint64_t size() const { return 4096; }
+    sdk::Status read(uint64_t, sdk::Bytes) { return {}; }
+    Result<size_t> extents(const sdk::Call&, uint64_t, uint64_t length, instar_extent* out,
+                           size_t) {
+      out[0] = {length, 0, 0, 0};
+      return size_t{1};
+    }
+  };
+  instar_node below{};
+  sdk::NodeTable<Undecided>::publish(std::make_unique<Undecided>(), &below);
+  const OwnedNode owner(below);
+  FakeHost host;
+  host.children["file"] = owner.abi();
+  auto node = host.open(FormatTable<RawNode>::ops(), "disk.raw");
+  instar_extent out{};
+  ASSERT_EQ(*node->ref().extents(quiet_call(), 512, 512, &out, 1), 1u);
+  EXPECT_EQ(out.flags, uint32_t{INSTAR_EXTENT_RECURSE | INSTAR_EXTENT_OFFSET});
+  EXPECT_EQ(out.child_offset, 512u);
+}
+
 TEST_F(Raw, ResizesTheFile) {
   auto node = open(OptionList().number("offset", 1024));
   ASSERT_TRUE(node->ref().resize(quiet_call(), 16384));
