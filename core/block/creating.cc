@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/base/log.hpp"
+#include "core/loader/guard.hpp"
 #include "core/options/filename.hpp"
 
 namespace instar::block {
@@ -61,7 +62,9 @@ Status Creating::run_format() {
   args.options = {options.data(), options.size()};
   args.creator = &creator_;
   OutgoingCall call;
-  return call.status(loaded.ops->create(loaded.host, call.abi(), &args));
+  return call.status(loader::call_plugin(Call(call.abi()), format_.provider->manifest().name, [&] {
+    return loaded.ops->create(loaded.host, call.abi(), &args);
+  }));
 }
 
 /** Those of the joined table that the driver itself declares. */
@@ -82,7 +85,9 @@ Status Creating::run_protocol(const Driver& protocol, const std::string& filenam
   args.filename = file.c_str();
   args.options = {options.data(), options.size()};
   OutgoingCall call;
-  return call.status(loaded.ops->create(loaded.host, call.abi(), &args));
+  return call.status(loader::call_plugin(Call(call.abi()), protocol.provider->manifest().name, [&] {
+    return loaded.ops->create(loaded.host, call.abi(), &args);
+  }));
 }
 
 std::string Creating::full_name(const char* name) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/loader/guard.hpp"
 #include "core/options/filename.hpp"
 #include "core/options/json_text.hpp"
 
@@ -41,7 +42,9 @@ Status run_driver_open(const Provider& provider, OutgoingCall& call, const insta
                        instar_node* out) {
   const auto run = [&](auto loaded) -> Status {
     if (!loaded) return std::move(loaded).error();
-    return call.status(loaded->ops->open(loaded->host, call.abi(), &args, out));
+    return call.status(loader::call_plugin(
+        Call(call.abi()), provider.manifest().name,
+        [&]() -> int { return loaded->ops->open(loaded->host, call.abi(), &args, out); }));
   };
   switch (provider.kind()) {
     case INSTAR_KIND_PROTOCOL:

@@ -137,7 +137,7 @@ void provided(std::string& out, const object& provide) {
 }
 
 std::string build_id(const object& library) {
-  const auto own = text(library, "build-id");
+  auto own = text(library, "build-id");
   const auto told = text(library, "build-id-in-manifest");
   if (own.empty() || told.empty() || own == told) return own;
   return cat(own, " (the manifest says ", told, ")");

@@ -2,7 +2,6 @@
 // A command that packs and unpacks a block by a codec of another plugin, as a format would: from
 // C++ through the host into whatever language the codec is written in.
 #include <instar/cpp/plugin.hpp>
-
 #include <numeric>
 
 using namespace instar::sdk;
