@@ -68,7 +68,7 @@ class Copier {
   Status copy_piecewise(Worker& worker, Turn& turn, uint64_t begin, uint64_t end);
   Result<bool> looks_sparse(const Segment& piece, uint64_t begin, uint64_t end);
   Status copy_compressed(Worker& worker, Turn& turn);
-  Result<int64_t> pack(const uint8_t* block, size_t length, uint8_t* out) const;
+  Result<int64_t> pack(const uint8_t* block, uint8_t* out) const;
 
   bool has(instar_copy_flags flag) const { return (job_.flags & flag) != 0; }
 

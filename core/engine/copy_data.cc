@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happens to a ticket's data: plain writes, file system offload, compression.
 #include <algorithm>
+#include <cstring>
 
 #include "core/engine/copier.hpp"
 #include "sdk/cpp/bytes.hpp"
@@ -39,7 +40,7 @@ Status Copier::copy_window(Worker& worker, Turn& turn, uint64_t offset, size_t l
  * Large ones only if most of it is data anyway.
  */
 void Copier::widen_to_clusters(Worker& worker, uint64_t offset, size_t length) const {
-  const uint64_t cluster = target_.cluster();
+  const uint64_t cluster = target_.grain();
   if (cluster <= 1 || job_.target_backing != nullptr) return;
   std::vector<DataRun> wide;
   for (const auto& run : worker.runs) {
@@ -77,7 +78,7 @@ Status Copier::copy_offload(Worker& worker, Turn& turn) {
   for (uint64_t at = begin; at < end; at += kProbeStep) {
     if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
     const uint64_t next = std::min(at + kProbeStep, end);
-    if (job_.min_sparse == 0) continue;
+    if (job_.min_sparse == 0 || has(INSTAR_COPY_OFFLOAD)) continue;
     INSTAR_TRY(const bool sparse, looks_sparse(piece, at, next));
     if (!sparse) continue;
     INSTAR_CHECK(offload(worker, turn, begin, at));
@@ -150,7 +151,9 @@ Status Copier::copy_compressed(Worker& worker, Turn& turn) {
       blocks.push_back({Block::Kind::kZero, at, length, 0, 0});
       continue;
     }
-    INSTAR_TRY(const int64_t packed, pack(block, length, worker.packed.data() + packed_end));
+    // An image's last cluster is packed as a whole too; the buffer has room for it.
+    std::memset(worker.data.data() + at + length, 0, static_cast<size_t>(cluster_) - length);
+    INSTAR_TRY(const int64_t packed, pack(block, worker.packed.data() + packed_end));
     const auto kind = packed > 0 ? Block::Kind::kPacked : Block::Kind::kPlain;
     blocks.push_back({kind, at, length, packed_end, static_cast<size_t>(packed)});
     packed_end += static_cast<size_t>(packed);
@@ -176,8 +179,9 @@ Status Copier::copy_compressed(Worker& worker, Turn& turn) {
   return {};
 }
 
-/** Length of the packed block; 0: packing does not make it smaller. */
-Result<int64_t> Copier::pack(const uint8_t* block, size_t length, uint8_t* out) const {
+/** Length of the packed cluster; 0: packing does not make it smaller. */
+Result<int64_t> Copier::pack(const uint8_t* block, uint8_t* out) const {
+  const auto length = static_cast<size_t>(cluster_);
   sdk::OutgoingCall outgoing(&call_);
   const int64_t packed =
       compress_->pack(compress_self_, outgoing.abi(), block, length, out, length);

@@ -195,6 +195,7 @@ TEST(Copy, CompressedClustersInOrder) {
       const auto from = fakes::random_memory(kSize, 51);
       for (uint64_t i = 320; i < 1600; ++i)
         from->set(i, BlockStatus::kData, static_cast<uint8_t>(1 + i / 64));
+      from->set(from->status.size() - 1, BlockStatus::kData, 9);  // less than a cluster
       const auto state = std::make_shared<Clusters>();
       const auto source = fakes::memory_node(from);
       const auto target = fakes::cluster_node(kSize, state);

@@ -288,6 +288,7 @@ class ClusterNode {
   }
 
   Result<int64_t> pack(const Call&, sdk::ConstBytes block, sdk::Bytes out) {
+    if (block.size() != kCluster) return fail(EINVAL, "half a cluster");
     for (const uint8_t byte : block)
       if (byte != block[0]) return fail(ENOSPC, "not smaller");
     out[0] = block[0];

@@ -36,6 +36,8 @@ Target::Target(block::Node& node) : node_(node) {
   if (map_ == nullptr || map_->prepare_write == nullptr) return;
   mode_ = Mode::kMap;
   cluster_ = std::max<uint64_t>(node.limits().cluster_size, 1);
+  const uint64_t zeroes = node.limits().write_zeroes_alignment;
+  grain_ = zeroes > 1 && zeroes < cluster_ ? zeroes : cluster_;
   for (const auto& child : node.children()) {
     child_files_.push_back(child.node != nullptr ? RawFile::of(*child.node) : nullptr);
     // A format's data lies in its data file if it has one.

@@ -37,6 +37,8 @@ class Target {
   block::Node& node() const { return node_; }
   /** Allocation unit that data should come in; 1 = none. */
   uint64_t cluster() const { return cluster_; }
+  /** What is worth filling up with zeroes: a cluster, or a subcluster where there are such. */
+  uint64_t grain() const { return grain_; }
   /** The descriptor that the data ends in, or nullptr. */
   const RawFile* file() const { return file_; }
 
@@ -73,6 +75,7 @@ class Target {
   block::Node& node_;
   Mode mode_ = Mode::kNode;
   uint64_t cluster_ = 1;
+  uint64_t grain_ = 1;
   uint64_t size_ = 0;
   const instar_map_ops* map_ = nullptr;
   void* map_self_ = nullptr;

@@ -146,7 +146,6 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   if (raw.operands.size() < 2) return context.error("Must specify image file name");
   sources.assign(raw.operands.begin(), raw.operands.end() - 1);
   target = raw.operands.back();
-  if (offload) min_sparse = 0;
   return std::nullopt;
 }
 
