@@ -34,6 +34,31 @@ Bytes read_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+/** A call whose error is what the plugin said, and nothing else: an OutgoingCall would make up a
+ * message where there is none. */
+class BareCall {
+ public:
+  BareCall() {
+    abi_.struct_size = sizeof abi_;
+    abi_.opaque = this;
+    abi_.fail = [](instar_call* call, int err, const char* message, size_t length, const char*,
+                   size_t) noexcept {
+      static_cast<BareCall*>(call->opaque)->error_ = Error{err, std::string(message, length)};
+    };
+  }
+  BareCall(const BareCall&) = delete;
+  BareCall& operator=(const BareCall&) = delete;
+  instar_call* abi() { return &abi_; }
+  Error error(int result) {
+    error_.code = -result;
+    return error_;
+  }
+
+ private:
+  instar_call abi_{};
+  Error error_{0, {}};
+};
+
 /** The option table's defaults and the text's values. */
 Result<options::BoundOptions> bind_options(const std::vector<loader::OptionSpec>& specs,
                                            const std::string& text) {
@@ -115,7 +140,7 @@ Result<instar_node> Bench::open_driver(const Store& store, uint32_t flags,
   const instar_open_args args{
       sizeof args, flags, store.name.c_str(), {items.data(), items.size()}, files->opener()};
   instar_node node{};
-  sdk::OutgoingCall call;
+  BareCall call;
   int result = 0;
   if (kind() == INSTAR_KIND_FORMAT)
     result = table<instar_format_ops>().open(host(), call.abi(), &args, &node);

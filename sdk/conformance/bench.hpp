@@ -83,6 +83,7 @@ class Bench {
   Store create(uint64_t size);
   Status try_create(uint64_t size, Store& store);
   Opened open(const Store& store, uint32_t flags = 0);
+  /** The error has no message where the plugin gave none. */
   Result<Opened> try_open(const Store& store, uint32_t flags = 0);
 
   /** An image with content of all kinds, closed, and what it reads as; made, or from --images

@@ -19,6 +19,7 @@
 namespace instar::conformance {
 
 using sdk::Call;
+using sdk::Error;
 using sdk::IoVec;
 using sdk::Result;
 using sdk::Status;

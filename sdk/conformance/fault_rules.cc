@@ -62,12 +62,8 @@ void failed_reads_are_errors(Bench& bench) {
     const bool injected = failures(store) > 0;
     for_each_disk(store, [](Disk& disk) { disk.stop_failing(); });
     if (!injected) return;
-    if (failed) {
-      const auto& error = opened ? read.error() : opened.error();
-      require(!error.message.empty(), "a failed read below has no message");
-    } else {
-      require_equal(got, model, sdk::cat("read ", skipped, " failed below, unnoticed"));
-    }
+    if (!failed) require_equal(got, model, sdk::cat("read ", skipped, " failed below, unnoticed"));
+    require(opened || !opened.error().message.empty(), "open failed without a message");
     if (!opened) continue;
     require_equal(read_all(bench, *opened->node), model, "reading again after an error");
     opened->close();
@@ -113,10 +109,7 @@ void write_until_failure(Bench& bench, block::Node& node, Flushed& flushed, unsi
         roll == 0   ? node.write_zeroes(bench.call(), offset, length, INSTAR_WRITE_MAY_UNMAP)
         : roll == 1 ? node.discard(bench.call(), offset, length)
                     : node.write(bench.call(), offset, data.data(), data.size());
-    if (!done) {
-      require(!done.error().message.empty(), "a failed request has no message");
-      return;
-    }
+    if (!done) return;
   }
 }
 
@@ -145,6 +138,31 @@ void failed_writes_lose_nothing_flushed(Bench& bench) {
     const auto again = bench.open(store);
     require_flushed(read_all(bench, *again.node), flushed,
                     sdk::cat("after write ", skipped, " failed below"));
+    again.close();
+  }
+}
+
+void failed_writes_are_errors(Bench& bench) {
+  for (uint64_t skipped = 0; skipped < 30; ++skipped) {
+    bench.note(sdk::cat("write ", skipped, " fails"));
+    const auto store = in_memory(bench, kSize);
+    const auto opened = bench.open(store, kWritable);
+    Bytes model(need(opened.node->size(), "size"));
+    for_each_disk(store, [&](Disk& disk) { disk.fail_requests(kDiskWrite, skipped, EIO, 1); });
+    bool told = false;
+    for (unsigned i = 0; i < 20 && !told; ++i) {
+      const uint64_t offset = sdk::round_down(bench.pick(model.size() - 70000), kSector);
+      const auto data = bench.random_bytes(kSector * (1 + bench.pick(130)));
+      std::copy(data.begin(), data.end(), model.begin() + static_cast<ptrdiff_t>(offset));
+      told = !opened.node->write(bench.call(), offset, data.data(), data.size());
+    }
+    told = told || !opened.node->flush(bench.call());
+    told = !opened.node->close(bench.call()) || told;
+    for_each_disk(store, [](Disk& disk) { disk.stop_failing(); });
+    if (told) continue;
+    const auto again = bench.open(store);
+    require_equal(read_all(bench, *again.node), model,
+                  sdk::cat("write ", skipped, " failed below, and nobody was told"));
     again.close();
   }
 }
@@ -246,6 +264,7 @@ std::vector<Rule> fault_rules() {
       {"F4", "nothing crashes when everything fails", kStacked, &nothing_crashes_when_all_fails},
       {"F5", "a power cut loses nothing flushed", kStacked, &power_cut_keeps_what_was_flushed, 180},
       {"F6", "cancelled calls end", kNodes, &cancelled_calls_end},
+      {"F7", "a write that fails below is an error", kStacked, &failed_writes_are_errors},
   };
 }
 

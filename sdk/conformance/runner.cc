@@ -40,10 +40,20 @@ class ScratchFolder {
   std::string path_;
 };
 
+/** Keeps a plugin that allocates without end from taking the machine down. Sanitizers need all the
+ * addresses there are. */
+void limit_address_space() {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  const rlimit limit{uint64_t{8} << 30, uint64_t{8} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+#endif
+}
+
 /** The test itself, in its own process: notes are lines "@…", the end is "=", verdict, message. */
 [[noreturn]] void test_and_exit(const Rule& rule, const Settings& settings, const Subject& subject,
                                 const std::string& folder, int report) {
   setpgid(0, 0);
+  limit_address_space();
   Outcome outcome;
   try {
     Bench bench(settings, subject, folder, report);
