@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file objects_service.cc The service "instar.objects/1". */
 #include "core/host/services.hpp"
+#include "core/host/session.hpp"
 #include "core/objects/objects.hpp"
 #include "sdk/cpp/call.hpp"
+#include "sdk/cpp/encryption.hpp"
 #include "sdk/cpp/interfaces.hpp"
 #include "sdk/cpp/json_writer.hpp"
 
@@ -44,6 +46,20 @@ constexpr instar_objects_ops kOps = {sizeof(instar_objects_ops), 0, &get, &get_s
 
 const instar_objects_ops* objects_service() {
   return &kOps;
+}
+
+Status decrypt_secret(const std::string& key_id, const std::string& iv_hex,
+                      std::span<uint8_t> data) {
+  const instar_option options[] = {
+      {"key-secret", key_id.c_str(), 0, INSTAR_OPTION_STRING, 0},
+      {"iv", iv_hex.c_str(), 0, INSTAR_OPTION_STRING, 0},
+  };
+  const sdk::Host host(Session::current().registry().core_host());
+  INSTAR_TRY(const auto cipher, sdk::Encryption::open(host, Call(nullptr),
+                                                      {.scheme = "secret",
+                                                       .option_prefix = "",
+                                                       .options = {options, std::size(options)}}));
+  return cipher.decrypt(0, data);
 }
 
 }  // namespace instar::host

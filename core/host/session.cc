@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/host/services.hpp"
+#include "core/objects/objects.hpp"
 #include "core/output/messages.hpp"
 #include "sdk/abi/objects.h"
 #include "sdk/abi/registry.h"
@@ -57,6 +58,7 @@ Session::Session(Invocation invocation, const SessionOptions& options)
   registry_.register_service(INSTAR_CLI_ID, cli_service());
   registry_.register_service(INSTAR_OUTPUT_ID, output_service());
   registry_.register_service(INSTAR_OBJECTS_ID, objects_service());
+  objects::Objects::instance().decrypt_with(&decrypt_secret);
 }
 
 Session::~Session() {

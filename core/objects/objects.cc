@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/objects/objects.hpp"
 
-#include <string.h>
-
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "core/base/file.hpp"
-#include "core/objects/base64.hpp"
 #include "core/objects/object_types.hpp"
 #include "core/options/json_options.hpp"
 
 namespace instar::objects {
 
 namespace {
-
-constexpr size_t kMaxSecret = 1 << 20;
 
 std::string as_text(const boost::json::value& value) {
   if (const auto* text = value.if_string()) return std::string(*text);
@@ -29,41 +23,6 @@ bool is_identifier(std::string_view id) {
     if (!isalnum(static_cast<unsigned char>(c)) && std::string_view("-._").find(c) == id.npos)
       return false;
   return true;
-}
-
-Result<std::string> read_secret_file(const std::string& path) {
-  auto bytes = base::read_file(path, kMaxSecret);
-  if (bytes) return bytes;
-  const int code = bytes.error().code;
-  return fail(code, "Unable to read ", path, ": Failed to open file \u201c", path,
-              "\u201d: ", sdk::errno_text(code));
-}
-
-Result<SecretBytes> load_secret(std::map<std::string, std::string>& properties) {
-  const auto take = [&](const char* name) -> std::optional<std::string> {
-    const auto found = properties.find(name);
-    if (found == properties.end()) return std::nullopt;
-    return found->second;
-  };
-  const auto data = take("data"), file = take("file");
-  properties.erase("data");
-  if (data && file) return fail(EINVAL, "'file' and 'data' are mutually exclusive");
-  if (!data && !file) return fail(EINVAL, "Either 'file' or 'data' must be provided");
-  if (take("keyid"))
-    return fail(ENOTSUP, "Secrets that are encrypted with another secret are not supported yet");
-  std::string bytes;
-  if (file) {
-    INSTAR_TRY(bytes, read_secret_file(*file));
-  } else {
-    bytes = *data;
-  }
-  if (take("format").value_or("raw") == "base64") {
-    auto decoded = decode_base64(bytes);
-    explicit_bzero(bytes.data(), bytes.size());
-    if (!decoded) return fail(EINVAL, "Base64 data contains invalid characters");
-    bytes = *std::move(decoded);
-  }
-  return SecretBytes(std::move(bytes));
 }
 
 /** Limits of a kind can't be given both together and apart. */
@@ -93,16 +52,6 @@ Result<std::string> take_key(boost::json::object& flat, const char* key) {
 
 }  // namespace
 
-SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
-  wipe();
-  bytes_ = std::move(other.bytes_);
-  return *this;
-}
-
-void SecretBytes::wipe() noexcept {
-  explicit_bzero(bytes_.data(), bytes_.size());
-}
-
 Objects& Objects::instance() {
   static Objects objects;
   return objects;
@@ -130,7 +79,11 @@ Result<std::string> Objects::add(std::string_view definition) {
     return Error{EINVAL, "Parameter 'id' expects an identifier",
                  "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."};
   if (type_name == "secret") {
-    INSTAR_TRY(object.secret, load_secret(object.properties));
+    const auto secret_of = [&](const std::string& key_id) -> Result<std::string_view> {
+      INSTAR_TRY(const Object* key, find("secret", key_id));
+      return key->secret.view();
+    };
+    INSTAR_TRY(object.secret, load_secret(object.properties, secret_of, decrypt_));
   }
   if (type_name == "secret_keyring")
     return fail(ENOTSUP, "Objects of type 'secret_keyring' are not supported yet");

@@ -14,26 +14,9 @@
 #include <vector>
 
 #include "core/base/result.hpp"
+#include "core/objects/secret.hpp"
 
 namespace instar::objects {
-
-/** Bytes that are wiped before their memory is given back. */
-class SecretBytes {
- public:
-  SecretBytes() = default;
-  explicit SecretBytes(std::string bytes) : bytes_(std::move(bytes)) {}
-  SecretBytes(SecretBytes&& other) noexcept = default;
-  SecretBytes& operator=(SecretBytes&& other) noexcept;
-  SecretBytes(const SecretBytes&) = delete;
-  SecretBytes& operator=(const SecretBytes&) = delete;
-  ~SecretBytes() { wipe(); }
-
-  std::string_view view() const { return bytes_; }
-
- private:
-  void wipe() noexcept;
-  std::string bytes_;
-};
 
 /** One object. Immutable. */
 struct Object {
@@ -48,6 +31,9 @@ class Objects {
  public:
   static Objects& instance();
 
+  /** What secrets with a `keyid` are decrypted with; before any is added. */
+  void decrypt_with(Decrypt decrypt) { decrypt_ = std::move(decrypt); }
+
   /**
    * Adds TYPE,id=ID,k=v… Gives the text to print when it asks for help ("help", "TYPE,help"), else
    * an empty one. Errors in QEMU's wording.
@@ -59,6 +45,7 @@ class Objects {
   Result<const Object*> find(std::string_view type, std::string_view id) const;
 
  private:
+  Decrypt decrypt_;
   mutable std::mutex mutex_;
   std::map<std::string, Object, std::less<>> objects_;
 };

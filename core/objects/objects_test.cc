@@ -45,6 +45,59 @@ TEST(Objects, KeepsSecretsAndFindsThemByTypeAndId) {
             "attempt to add duplicate property 's' to object (type 'container')");
 }
 
+// Here the cipher changes nothing: what the host passes to it and takes from it is tested.
+class EncryptedSecrets : public testing::Test {
+ protected:
+  void SetUp() override {
+    objects_.decrypt_with(
+        [&](const std::string& key_id, const std::string& iv, std::span<uint8_t>) -> Status {
+          asked_ = sdk::cat(key_id, " ", iv);
+          return {};
+        });
+    ASSERT_TRUE(objects_.add("secret,id=m,data=0123456789abcdef0123456789abcdef"));
+    ASSERT_TRUE(objects_.add("secret,id=short,data=short"));
+    ASSERT_TRUE(objects_.add("throttle-group,id=t"));
+  }
+  std::string error_of(std::string_view definition) {
+    const auto added = objects_.add(definition);
+    return added ? "" : added.error().message;
+  }
+  Objects objects_;
+  std::string asked_;
+};
+
+TEST_F(EncryptedSecrets, AreDecryptedAndLoseTheirPadding) {
+  const std::string iv = ",keyid=m,iv=MDEyMzQ1Njc4OWFiY2RlZg==";
+  ASSERT_EQ(error_of("secret,id=a,format=base64,data=YWJjDQ0NDQ0NDQ0NDQ0NDQ==" + iv), "");
+  EXPECT_EQ(asked_, "m 30313233343536373839616263646566");
+  EXPECT_EQ((*objects_.find("secret", "a"))->secret.view(), "abc");
+  ASSERT_EQ(error_of("secret,id=b,data=" + iv), "");
+  EXPECT_EQ((*objects_.find("secret", "b"))->secret.view(), "");
+  // 16 bytes of padding and none.
+  ASSERT_EQ(error_of("secret,id=c,format=base64,data=EBAQEBAQEBAQEBAQEBAQEA==" + iv), "");
+  EXPECT_EQ((*objects_.find("secret", "c"))->secret.view(), "");
+  ASSERT_EQ(error_of("secret,id=d,format=base64,data=AAAAAAAAAAAAAAAAAAAAAA==" + iv), "");
+  EXPECT_EQ((*objects_.find("secret", "d"))->secret.view().size(), 16u);
+}
+
+TEST_F(EncryptedSecrets, RefusesInTheWordsOfQemu) {
+  const std::string iv = "iv=MDEyMzQ1Njc4OWFiY2RlZg==";
+  EXPECT_EQ(error_of("secret,id=a,keyid=m,data=x"), "IV is required to decrypt secret");
+  EXPECT_EQ(error_of("secret,id=a,keyid=m,data=x,iv=AAAA"),
+            "IV should be 16 bytes in length not 3");
+  EXPECT_EQ(error_of("secret,id=a,keyid=m,data=x,iv=!!"),
+            "Base64 data contains invalid characters");
+  EXPECT_EQ(error_of("secret,id=a,keyid=zz,data=x," + iv), "No secret with id 'zz'");
+  EXPECT_EQ(error_of("secret,id=a,keyid=t,data=x," + iv), "Object with id 't' is not a secret");
+  EXPECT_EQ(error_of("secret,id=a,keyid=short,data=x," + iv), "Key should be 32 bytes in length");
+  EXPECT_EQ(error_of("secret,id=a,keyid=m,data=abc," + iv),
+            "Length 3 must be a multiple of block size 16");
+  EXPECT_EQ(error_of("secret,id=a,keyid=m,data=0123456789abcdef," + iv),
+            "Incorrect number of padding bytes (102) found on decrypted data");
+  EXPECT_EQ(error_of("secret,id=a,keyid=zz," + iv), "Either 'file' or 'data' must be provided");
+  EXPECT_EQ(asked_, "m 30313233343536373839616263646566");
+}
+
 TEST(Objects, AcceptsJsonAndHelps) {
   Objects objects;
   EXPECT_TRUE(objects.add(R"({"qom-type":"secret","id":"s","data":"x"})"));
