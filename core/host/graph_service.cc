@@ -89,7 +89,8 @@ int create(const instar_host*, instar_call* abi, const instar_create_spec* spec)
     if (spec->backing_format != nullptr) wanted.backing_format = spec->backing_format;
     if (spec->size != UINT64_MAX) wanted.size = spec->size;
     wanted.backing_unsafe = (spec->flags & INSTAR_CREATE_BACKING_UNSAFE) != 0;
-    wanted.quiet = (spec->flags & (INSTAR_CREATE_QUIET | INSTAR_CREATE_NO_SIZE_LINE)) != 0;
+    wanted.quiet = (spec->flags & INSTAR_CREATE_QUIET) != 0;
+    wanted.size_wins = (spec->flags & INSTAR_CREATE_SIZE_WINS) != 0;
     return graph().create(wanted);
   }));
 }

@@ -39,7 +39,7 @@ INSTAR_PIN_SIZE(instar_image_spec, 56);
 enum instar_create_spec_flags {
   INSTAR_CREATE_QUIET = 1u << 0,
   INSTAR_CREATE_BACKING_UNSAFE = 1u << 1, /**< -u: the backing file is not opened */
-  INSTAR_CREATE_NO_SIZE_LINE = 1u << 2    /**< print no "Formatting" line */
+  INSTAR_CREATE_SIZE_WINS = 1u << 2       /**< `size` stands above a size among the options */
 };
 
 /** What to create. */

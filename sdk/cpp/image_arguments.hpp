@@ -12,14 +12,17 @@
 
 namespace instar::sdk {
 
-/** --object TYPE,k=v… */
-inline void add_object_option(CommandLine& line, CommandContext& context) {
+/** --object TYPE,k=v…; `failure` is the exit status when it is wrong. */
+inline void add_object_option(CommandLine& line, CommandContext& context, int failure = 1) {
   line.action(
       0, "object", "OBJDEF",
-      [&context](const char* text) -> std::optional<int> {
+      [&context, failure](const char* text) -> std::optional<int> {
         OutgoingCall call(&context.call());
         const int result = context.cli().add_object(context.host().abi(), call.abi(), text);
-        if (result < 0) return context.error(call.error(result));
+        if (result < 0) {
+          context.error(call.error(result));
+          return failure;
+        }
         if (result > 0) return 0;
         return std::nullopt;
       },
@@ -82,9 +85,19 @@ inline CommandLine::Handler snapshot_handler(CommandContext& context,
   };
 }
 
+/** A list may not be empty, nor begin or end with a lone comma. */
+inline bool is_option_list(std::string_view text) {
+  const size_t leading = std::min(text.find_first_not_of(','), text.size());
+  const size_t last = text.find_last_not_of(',');
+  const size_t trailing = last == text.npos ? 0 : text.size() - 1 - last;
+  return !text.empty() && leading % 2 == 0 && trailing % 2 == 0;
+}
+
 /** Joins repeated -o: later ones win. */
-inline CommandLine::Handler accumulate(std::optional<std::string>& target) {
-  return [&target](const char* text) -> std::optional<int> {
+inline CommandLine::Handler accumulate(CommandContext& context,
+                                       std::optional<std::string>& target) {
+  return [&](const char* text) -> std::optional<int> {
+    if (!is_option_list(text)) return context.error(cat("Invalid option list: ", text));
     target = target ? *target + "," + text : std::string(text);
     return std::nullopt;
   };

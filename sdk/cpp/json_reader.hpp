@@ -64,6 +64,21 @@ class JsonObject {
     if (!value || !value->starts_with('"')) return std::nullopt;
     return decode(*value);
   }
+  /** Calls each(JSON text of an item) for the items of the array `json`. */
+  template <class Each>
+  static void each_item(std::string_view json, Each each) {
+    const JsonObject array(json);
+    size_t at = array.skip_space(0);
+    if (at >= json.size() || json[at] != '[') return;
+    for (at = array.skip_space(at + 1); at < json.size() && json[at] != ']';) {
+      const size_t end = array.skip_value(at);
+      if (end <= at) return;
+      each(json.substr(at, end - at));
+      at = array.skip_space(end);
+      if (at >= json.size() || json[at] != ',') return;
+      at = array.skip_space(at + 1);
+    }
+  }
   /** An empty object where there is none. */
   JsonObject object(std::string_view name) const { return JsonObject(find(name).value_or("{}")); }
 

@@ -28,7 +28,7 @@ class Compare {
         .flag('p', "progress", progress, "show progress")
         .flag('q', "quiet", quiet, "print nothing but errors")
         .flag('U', "force-share", force_share, "compare images that somebody has open for writing");
-    add_object_option(line, context);
+    add_object_option(line, context, 2);
     line.operands(files).epilogue(
         "Exit status: 0 identical, 1 different, 2 an image can't be opened, 3 block status can't "
         "be told,\n"
@@ -71,8 +71,7 @@ class Compare {
       context.error(call.error(failed));
       return failed == -ENODATA ? 3 : 4;
     }
-    if (result.size_differs != 0 && result.verdict == INSTAR_COMPARE_EQUAL && !quiet)
-      context.print("Warning: Image size mismatch!\n");
+    if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");
     if (!quiet) context.print(verdict_text(result));
     return result.verdict == INSTAR_COMPARE_EQUAL ? 0 : 1;
   }

@@ -23,6 +23,10 @@ CommandLine::Handler sparse_handler(CommandContext& context, std::optional<uint6
     const int64_t size = context.cli().parse_size(text);
     if (size == INSTAR_SIZE_INVALID)
       return context.error(cat("Invalid buffer size for sparse output specified: '", text, "'."));
+    if (size == INSTAR_SIZE_RANGE)
+      return context.error(
+          "Invalid buffer size for sparse output specified. Must be between 0 and "
+          "9223372036854775807.");
     if (size < 0 || size % kSectorSize != 0 || static_cast<uint64_t>(size) > kMaxSparse)
       return context.error(
           cat("Invalid buffer size for sparse output specified. Valid sizes are multiples of ",
@@ -78,7 +82,7 @@ std::optional<int> Arguments::parse(CommandContext& context) {
   line.text('O', "output-format|+target-format", "FMT", raw.target_format,
             "format of TARGET (default raw)")
       .flag(0, "target-image-opts", target_image_opts, "TARGET is a list of key=value; needs -n")
-      .action('o', "options|+target-format-options", "OPTS", accumulate(options),
+      .action('o', "options|+target-format-options", "OPTS", accumulate(context, options),
               "creation options of TARGET; 'help' lists them")
       .text('t', "output-cache|+target-cache", "MODE", target_cache,
             "cache mode of TARGET (default unsafe)")
@@ -136,6 +140,7 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   if (offload && compress) return context.error("Cannot enable copy offloading when -c is used");
   if (offload && raw.min_sparse)
     return context.error("Cannot enable copy offloading when -S is used");
+  if (offload && salvage) return context.error("Cannot use copy offloading in salvaging mode");
   if (skip_broken_bitmaps && !bitmaps)
     return context.error("Use of --skip-broken-bitmaps requires --bitmaps");
   if (source_cache && !is_cache_mode(*source_cache))

@@ -4,6 +4,7 @@
 #include "plugins/commands/convert/arguments.hpp"
 #include "sdk/abi/bitmap.h"
 #include "sdk/abi/compress.h"
+#include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::convert {
@@ -37,7 +38,7 @@ class Conversion {
 
   Status run() {
     INSTAR_CHECK(open_sources());
-    INSTAR_CHECK(check_bitmaps());
+    INSTAR_CHECK(check_sources());
     if (!arguments_.skip_create) INSTAR_CHECK(create_target());
     INSTAR_CHECK(open_target());
     auto copied = copy();
@@ -72,13 +73,25 @@ class Conversion {
     return {};
   }
 
+  Status check_sources() const {
+    if (arguments_.snapshot && sources_.size() > 1)
+      return fail(EINVAL, "No support for concatenating multiple snapshot");
+    return check_bitmaps();
+  }
+
   Status check_bitmaps() const {
     if (!arguments_.bitmaps) return {};
     if (sources_.size() > 1)
       return fail(EINVAL, "Copying bitmaps only possible with single source");
     void* self = nullptr;
-    if (sources_[0].node().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self) == nullptr)
-      return fail(ENOTSUP, "Source lacks bitmap support");
+    const auto* ops = sources_[0].node().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
+    if (ops == nullptr) return fail(ENOTSUP, "Source lacks bitmap support");
+    StringSink text;
+    OutgoingCall call(&context_.call());
+    INSTAR_CHECK(call.status(ops->list(self, call.abi(), text.abi())));
+    size_t count = 0;
+    JsonObject::each_item(text.text, [&](std::string_view) { ++count; });
+    if (count > 0) return fail(ENOTSUP, "Copying bitmaps is not supported yet");
     return {};
   }
 
@@ -95,6 +108,9 @@ class Conversion {
       return fail(EINVAL,
                   "Having a backing file for the target makes no sense when concatenating multiple "
                   "input images");
+    if (plan.backing && (plan.abilities & INSTAR_FORMAT_BACKING) == 0)
+      return fail(ENOTSUP, "Backing file not supported for file format '", arguments_.target_format,
+                  "'");
     if (plan.backing && !plan.backing_format)
       return fail(EINVAL, "Use of backing file requires explicit backing format");
     if (!arguments_.compress) return {};
@@ -114,14 +130,15 @@ class Conversion {
     INSTAR_CHECK(check_plan(plan));
     has_backing_ = plan.backing.has_value();
     const auto text = [](const std::optional<std::string>& s) { return s ? s->c_str() : nullptr; };
-    const instar_create_spec spec{sizeof spec,
-                                  INSTAR_CREATE_QUIET | INSTAR_CREATE_BACKING_UNSAFE,
-                                  arguments_.target.c_str(),
-                                  arguments_.target_format.c_str(),
-                                  text(arguments_.options),
-                                  text(plan.backing),
-                                  text(plan.backing_format),
-                                  total_};
+    const instar_create_spec spec{
+        sizeof spec,
+        INSTAR_CREATE_QUIET | INSTAR_CREATE_BACKING_UNSAFE | INSTAR_CREATE_SIZE_WINS,
+        arguments_.target.c_str(),
+        arguments_.target_format.c_str(),
+        text(arguments_.options),
+        text(plan.backing),
+        text(plan.backing_format),
+        total_};
     OutgoingCall call(&context_.call());
     const int result = context_.graph().create(context_.host().abi(), call.abi(), &spec);
     if (result >= 0) {
@@ -144,6 +161,9 @@ class Conversion {
     INSTAR_TRY(const uint64_t size, target_.node().size());
     if (arguments_.skip_create && size < total_)
       return fail(EINVAL, "output file is smaller than input file");
+    if (arguments_.target_is_zero && context_.graph().backing(target_.abi()) != nullptr)
+      return fail(EINVAL,
+                  "Cannot use --target-is-zero when the destination image has a backing file");
     void* self = nullptr;
     if (arguments_.compress &&
         target_.node().interface<instar_compress_ops>(INSTAR_COMPRESS_ID, &self) == nullptr)

@@ -21,7 +21,7 @@ class Create {
         "with a backing file it may be left out, and is then that of the backing file.");
     add_object_option(line, context);
     line.text('f', "format", "FMT", format, "format of the new image (default raw)")
-        .action('o', "options", "OPTS", accumulate(options),
+        .action('o', "options", "OPTS", accumulate(context, options),
                 "creation options, key=value,…; 'help' lists them")
         .text('b', "backing", "FILE", backing, "file that holds what the new image does not")
         .text('F', "backing-format", "FMT", backing_format,

@@ -24,7 +24,7 @@ class Measure {
         .flag(0, "image-opts|+source-image-opts", image_opts,
               "FILE is a list of key=value, not a name")
         .text('O', "target-format", "FMT", output_format, "format of the new image (default raw)")
-        .action('o', "options|+target-format-options", "OPTS", accumulate(options),
+        .action('o', "options|+target-format-options", "OPTS", accumulate(context, options),
                 "creation options of the new image; 'help' lists them")
         .action('l', "snapshot", "SNAPSHOT", snapshot_handler(context, snapshot),
                 "measure this internal snapshot of FILE")
