@@ -45,6 +45,10 @@ Result<std::vector<uint8_t>> read_directory(const Call& call, const HostFile& fi
   return bytes;
 }
 
+Status later() {
+  return fail(ENOTSUP, "Changing the bitmaps of qcow2 images is not supported yet");
+}
+
 }  // namespace
 
 /** The value of info's "bitmaps", or empty when the image has none. */
@@ -65,6 +69,31 @@ Result<std::string> Image::describe_bitmaps(const Call& call) {
         .end_object();
   }
   return json.end_array().text();
+}
+
+Result<std::string> Image::bitmap_list() {
+  const Call call(nullptr);
+  INSTAR_TRY(std::string list, describe_bitmaps(call));
+  return list.empty() ? "[]" : std::move(list);
+}
+
+Status Image::bitmap_add(const Call&, std::string_view, uint32_t, bool) {
+  return later();
+}
+Status Image::bitmap_remove(const Call&, std::string_view) {
+  return later();
+}
+Status Image::bitmap_clear(const Call&, std::string_view) {
+  return later();
+}
+Status Image::bitmap_set_enabled(const Call&, std::string_view, bool) {
+  return later();
+}
+Status Image::bitmap_walk(const Call&, std::string_view, void*, instar_bitmap_run_fn) {
+  return later();
+}
+Status Image::bitmap_set_dirty(const Call&, std::string_view, uint64_t, uint64_t) {
+  return later();
 }
 
 /** Before guest data changes: bitmaps that should record it, and that this driver does not update,

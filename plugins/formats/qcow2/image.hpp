@@ -75,6 +75,13 @@ class Image {
   Status snapshot_apply(const Call& call, std::string_view id);
   Status snapshot_remove(const Call& call, std::string_view id, std::string_view name);
   Status snapshot_load(const Call& call, std::string_view id);
+  Result<std::string> bitmap_list();
+  Status bitmap_add(const Call&, std::string_view name, uint32_t granularity, bool enabled);
+  Status bitmap_remove(const Call&, std::string_view name);
+  Status bitmap_clear(const Call&, std::string_view name);
+  Status bitmap_set_enabled(const Call&, std::string_view name, bool enabled);
+  Status bitmap_walk(const Call&, std::string_view name, void* opaque, instar_bitmap_run_fn run);
+  Status bitmap_set_dirty(const Call&, std::string_view name, uint64_t offset, uint64_t length);
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -3,6 +3,7 @@
 
 #include "plugins/formats/qcow2/create.hpp"
 #include "plugins/formats/qcow2/image.hpp"
+#include "sdk/cpp/json_reader.hpp"
 
 namespace instar::qcow2 {
 namespace {
@@ -52,12 +53,27 @@ Result<uint64_t> needed_data(const Geometry& geometry, sdk::NodeRef source, uint
   return needed;
 }
 
-/** What the source's persistent bitmaps need in the new image; nullopt when it has no such thing. */
-Result<std::optional<uint64_t>> bitmaps_bytes(sdk::NodeRef source) {
+/** What the source's persistent bitmaps need in the new image: their bits, the tables that list those
+ * clusters, and one directory. nullopt when the source can't have any. */
+Result<std::optional<uint64_t>> bitmaps_bytes(const Geometry& geometry, sdk::NodeRef source,
+                                              uint64_t size) {
   void* self = nullptr;
   const auto* ops = source.interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
   if (ops == nullptr || ops->list == nullptr) return std::optional<uint64_t>();
-  return std::optional<uint64_t>(0);
+  sdk::StringSink text;
+  sdk::OutgoingCall call;
+  INSTAR_CHECK(call.status(ops->list(self, call.abi(), text.abi())));
+  const uint64_t cluster = geometry.cluster_size;
+  uint64_t bytes = 0, directory = 0;
+  sdk::JsonObject::each_item(text.text, [&](std::string_view item) {
+    const sdk::JsonObject bitmap(item);
+    const auto granularity = std::max<uint64_t>(bitmap.number("granularity").value_or(0), 512);
+    const uint64_t clusters = sdk::div_up(sdk::div_up(sdk::div_up(size, granularity), 8), cluster);
+    bytes += clusters * cluster + sdk::round_up(clusters * 8, cluster);
+    directory +=
+        sdk::round_up(sizeof(BitmapDirectoryEntry) + bitmap.string("name").value_or("").size(), 8);
+  });
+  return std::optional<uint64_t>(bytes + sdk::round_up(directory, cluster));
 }
 
 }  // namespace
@@ -92,7 +108,7 @@ Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& opti
   result.fully_allocated = fully_allocated_bytes(geometry, size);
   result.required = result.fully_allocated - size + data;
   if (source) {
-    INSTAR_TRY(const auto bitmaps, bitmaps_bytes(source));
+    INSTAR_TRY(const auto bitmaps, bitmaps_bytes(geometry, source, content));
     result.has_bitmaps = bitmaps ? 1 : 0;
     result.bitmaps = bitmaps.value_or(0);
   }
