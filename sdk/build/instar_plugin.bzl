@@ -31,6 +31,9 @@ def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", li
       **kwargs: visibility, and such.
     """
     _check_deps(name, deps)
+
+    # The kit tests plugins in instrumented builds.
+    kwargs.setdefault("visibility", ["//sdk/conformance:__subpackages__"])
     cc_library(
         name = name + "_lib",
         srcs = srcs,
