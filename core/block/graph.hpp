@@ -50,6 +50,7 @@ struct CreateSpec {
   std::optional<std::string> backing;
   std::optional<std::string> backing_format;
   std::optional<uint64_t> size;
+  bool size_wins = false;       ///< `size` stands above one among the options
   bool backing_unsafe = false;  ///< -u
   bool quiet = false;           ///< leave the "Formatting" line out
 };

@@ -25,12 +25,10 @@ OptionTable create_table(const Driver& driver) {
 }
 
 Status set_size(BoundOptions& bound, const CreateSpec& spec) {
-  if (bound.has("size")) {
-    if (spec.size) return fail(EINVAL, "The image size must be specified only once");
-    return {};
-  }
-  if (spec.size) return bound.set("size", std::to_string(*spec.size));
-  return {};
+  if (!spec.size) return {};
+  if (bound.has("size") && !spec.size_wins)
+    return fail(EINVAL, "The image size must be specified only once");
+  return bound.set("size", std::to_string(*spec.size));
 }
 
 /** -b and -F win over what -o says. */

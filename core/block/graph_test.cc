@@ -92,6 +92,18 @@ TEST_F(GraphTest, CreatesOpensWritesAndReadsBack) {
   EXPECT_STREQ(text, "hello");
 }
 
+TEST_F(GraphTest, TakesTheSizeThatWins) {
+  CreateSpec spec;
+  spec.filename = "a.raw";
+  spec.format = "raw";
+  spec.options = "size=2M";
+  spec.size = 4096;
+  spec.size_wins = true;
+  ASSERT_TRUE(graph_.create(spec));
+  EXPECT_EQ(printed_, "Formatting 'a.raw', fmt=raw size=4096\n");
+  EXPECT_EQ(std::filesystem::file_size("a.raw"), 4096u);
+}
+
 TEST_F(GraphTest, KeepsGuessedRawImagesRaw) {
   ASSERT_TRUE(create("a.raw", "raw", 4096));
   printed_.clear();
