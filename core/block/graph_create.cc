@@ -36,7 +36,7 @@ Status set_backing(BoundOptions& bound, const CreateSpec& spec) {
   if (spec.backing && !bound.set("backing_file", *spec.backing))
     return fail(EINVAL, "Backing file not supported for file format '", spec.format, "'");
   if (spec.backing_format && !bound.set("backing_fmt", *spec.backing_format))
-    return fail(EINVAL, "Backing format not supported for file format '", spec.format, "'");
+    return fail(EINVAL, "Backing file format not supported for file format '", spec.format, "'");
   if (!bound.has("backing_file")) return {};
   const std::string backing = bound.text("backing_file");
   if (backing == spec.filename)

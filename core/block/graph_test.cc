@@ -200,6 +200,14 @@ TEST_F(GraphTest, CreatesOnlyWhatItCan) {
             "Protocol driver 'null-co' does not support image creation");
   EXPECT_EQ(message("a", "raw", "nosuch=1"), "Invalid parameter 'nosuch'");
   EXPECT_EQ(message("a", "raw", "size=1M"), "The image size must be specified only once");
+  CreateSpec with_format;
+  with_format.filename = "a";
+  with_format.format = "raw";
+  with_format.backing_format = "raw";
+  with_format.size = 512;
+  const auto refused = graph_.create(with_format);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "Backing file format not supported for file format 'raw'");
   EXPECT_EQ(message("/nonexistent/a", "raw"),
             "Could not create '/nonexistent/a': No such file or directory");
   EXPECT_EQ(printed_, "Formatting '/nonexistent/a', fmt=raw size=512\n");
