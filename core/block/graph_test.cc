@@ -161,6 +161,11 @@ TEST_F(GraphTest, PrintsNamesThatOpenTheSame) {
     return node ? (*node)->filename() : node.error().message;
   };
   EXPECT_EQ(name("file:a.raw"), "a.raw");
+  std::ofstream("co:lon.raw") << std::string(512, 'x');
+  EXPECT_EQ(name("file:co:lon.raw"), "./co:lon.raw");
+  EXPECT_EQ(name("file:./co:lon.raw"), "./co:lon.raw");
+  EXPECT_EQ(error("file:no:ne"),
+            "Could not open 'file:no:ne': Could not open './no:ne': No such file or directory");
   EXPECT_EQ(name(R"(json:{"driver":"raw","file":{"driver":"file","filename":"a.raw"}})"), "a.raw");
   EXPECT_EQ(
       name(R"(json:{"driver":"raw","offset":512,"file":{"driver":"file","filename":"a.raw"}})"),

@@ -141,7 +141,10 @@ Status Opening::parse_filename(const std::string& filename) {
   if (!knows_filename(*driver_.provider)) return {};
   const auto prefix = options::protocol_prefix(filename);
   const bool strip = prefix && graph_.registry.protocol_for_scheme(*prefix) == driver_.provider;
-  options_["filename"] = strip ? filename.substr(prefix->size() + 1) : filename;
+  std::string file = strip ? filename.substr(prefix->size() + 1) : filename;
+  // Printed back, what is left must not be taken for a name with a scheme of its own.
+  if (strip && options::protocol_prefix(file)) file.insert(0, "./");
+  options_["filename"] = std::move(file);
   return {};
 }
 
