@@ -4,7 +4,9 @@
 import os
 import pathlib
 import re
+import select
 import subprocess
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -82,16 +84,13 @@ class Tool:
     def run(self, *args, cwd, timeout=TIMEOUT, prefix=(), program=None):
         start = time.monotonic()
         command = [*prefix, program or self.program, *map(str, args)]
-        with subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE) as process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-                status = process.returncode
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, err = process.communicate()
-                status = None
-        return Result(status, self.text(out), self.text(err), seconds=time.monotonic() - start)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            # pylint: disable-next=consider-using-with  # waited for below, with its resource usage
+            process = subprocess.Popen(command, cwd=cwd, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            status, peak = wait(process, timeout)
+            out.seek(0)
+            err.seek(0)
+            return Result(status, self.text(out.read()), self.text(err.read()), peak, time.monotonic() - start)
 
     def text(self, data):
         text = data.decode("utf-8", "backslashreplace")
@@ -105,6 +104,22 @@ class Tool:
         if result.status:
             raise StepFailed(f"{self.label} {' '.join(map(str, args))}: status {result.status}: {result.err.strip()}")
         return result
+
+
+def wait(process, timeout):
+    """The status of a process, None if it had to be killed, and its peak of resident memory in KiB."""
+    handle = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        ended = bool(poll.poll(timeout * 1000))
+        if not ended:
+            process.kill()
+        _, status, usage = os.wait4(process.pid, 0)
+    finally:
+        os.close(handle)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode if ended else None, usage.ru_maxrss
 
 
 class StepFailed(Exception):
