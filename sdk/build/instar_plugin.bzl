@@ -16,7 +16,7 @@ def _check_deps(name, deps):
         if not dep.startswith(_ALLOWED):
             fail("plugin %s: may not depend on %s: only on the SDK and its own library" % (name, dep))
 
-def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", linkopts = [], **kwargs):
+def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", linkopts = [], copts = [], **kwargs):
     """Builds NAME.so and its manifest NAME.json.
 
     Targets: NAME (both files), NAME.so, NAME.json, and NAME_lib, the code as a library for unit tests.
@@ -28,6 +28,7 @@ def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", li
       deps: of //sdk, //third_party or the plugin's own package.
       manifest: the author's manifest.
       linkopts: more options for the linker.
+      copts: more options for the compiler.
       **kwargs: visibility, and such.
     """
     _check_deps(name, deps)
@@ -38,7 +39,7 @@ def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", li
         name = name + "_lib",
         srcs = srcs,
         hdrs = hdrs,
-        copts = ["-fvisibility=hidden"],
+        copts = ["-fvisibility=hidden"] + copts,
         # Hidden symbols can't be reached in a shared library of its own.
         linkstatic = True,
         deps = deps,

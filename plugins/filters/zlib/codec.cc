@@ -66,7 +66,7 @@ sdk::Result<int64_t> ZlibCodec::decompress(sdk::ConstBytes in, sdk::Bytes out) {
 }
 
 size_t ZlibCodec::bound(size_t in_len) {
-  // zlib's own bound for windows that are not its default one: the largest of the three libraries'.
+  // More than any of the compressors needs for what does not compress.
   constexpr size_t kFraming = 64;
   const size_t slack = in_len / 8 + in_len / 64 + kFraming;
   return in_len > SIZE_MAX - slack ? SIZE_MAX : in_len + slack;

@@ -79,6 +79,29 @@ TEST(ZlibCodec, EveryFramingLevelAndWindowIsReadByZlib) {
       }
 }
 
+TEST(ZlibCodec, DenseLevelsAreDenserThanZlib) {
+  ClusterMaker maker(5);
+  size_t ours = 0, zlibs = 0;
+  const auto codec = open(INSTAR_FRAMING_RAW, 1, 12);
+  z_stream stream{};
+  ASSERT_EQ(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY),
+            Z_OK);
+  for (uint64_t n = 0; n < 300; ++n) {
+    Block in = maker.make(n);
+    ours += pack(*codec, in).size();
+    Block out(deflateBound(&stream, in.size()));
+    deflateReset(&stream);
+    stream.next_in = in.data();
+    stream.avail_in = static_cast<uInt>(in.size());
+    stream.next_out = out.data();
+    stream.avail_out = static_cast<uInt>(out.size());
+    ASSERT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    zlibs += stream.total_out;
+  }
+  deflateEnd(&stream);
+  EXPECT_LE(ours, zlibs);
+}
+
 TEST(ZlibCodec, DefaultFramingIsZlib) {
   const Block in = text(5000);
   EXPECT_TRUE(zlib_reads(pack(*open(INSTAR_FRAMING_DEFAULT), in), in, 15));

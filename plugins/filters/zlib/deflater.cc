@@ -3,9 +3,7 @@
 
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
-#include <zlib.h>
 
-#include <algorithm>
 #include <vector>
 
 namespace instar::zlib {
@@ -62,37 +60,6 @@ class WideDeflater : public Deflater {
   libdeflate_compressor* compressor_;
 };
 
-class NarrowDeflater : public Deflater {
- public:
-  ~NarrowDeflater() override {
-    if (open_) deflateEnd(&stream_);
-  }
-  NarrowDeflater() = default;
-  NarrowDeflater(const NarrowDeflater&) = delete;
-  NarrowDeflater& operator=(const NarrowDeflater&) = delete;
-
-  bool open(Framing framing, int level, int window_bits) {
-    const int bits = framing == Framing::kRaw    ? -window_bits
-                     : framing == Framing::kZlib ? window_bits
-                                                 : window_bits + 16;
-    open_ =
-        deflateInit2(&stream_, level, Z_DEFLATED, bits, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK;
-    return open_;
-  }
-  size_t compress(sdk::ConstBytes in, sdk::Bytes out) override {
-    deflateReset(&stream_);
-    stream_.next_in = const_cast<uint8_t*>(in.data());
-    stream_.avail_in = static_cast<uInt>(in.size());
-    stream_.next_out = out.data();
-    stream_.avail_out = static_cast<uInt>(out.size());
-    return deflate(&stream_, Z_FINISH) == Z_STREAM_END ? out.size() - stream_.avail_out : 0;
-  }
-
- private:
-  z_stream stream_{};
-  bool open_ = false;
-};
-
 }  // namespace
 
 std::unique_ptr<Deflater> make_fast_deflater(Framing framing, int window_bits) {
@@ -103,12 +70,6 @@ std::unique_ptr<Deflater> make_wide_deflater(Framing framing, int level) {
   auto* compressor = libdeflate_alloc_compressor(level);
   if (compressor == nullptr) return nullptr;
   return std::make_unique<WideDeflater>(framing, compressor);
-}
-
-std::unique_ptr<Deflater> make_narrow_deflater(Framing framing, int level, int window_bits) {
-  auto deflater = std::make_unique<NarrowDeflater>();
-  if (!deflater->open(framing, std::min(level, Z_BEST_COMPRESSION), window_bits)) return nullptr;
-  return deflater;
 }
 
 }  // namespace instar::zlib

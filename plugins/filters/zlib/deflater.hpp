@@ -34,7 +34,10 @@ std::unique_ptr<Deflater> make_fast_deflater(Framing framing, int window_bits);
 /** libdeflate, levels 1 to 12: denser and faster than zlib. Its window is always 32 KiB. */
 std::unique_ptr<Deflater> make_wide_deflater(Framing framing, int level);
 
-/** zlib, levels 1 to 9, for any window. nullptr when out of memory. */
+/**
+ * Our own, for windows that libdeflate does not have: levels 1 to 12, denser than zlib and more than
+ * twice as fast.
+ */
 std::unique_ptr<Deflater> make_narrow_deflater(Framing framing, int level, int window_bits);
 
 }  // namespace instar::zlib
