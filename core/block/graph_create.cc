@@ -2,6 +2,7 @@
 // Creating images, measuring them, and the help on their options.
 #include <algorithm>
 
+#include "core/block/chain_view.hpp"
 #include "core/block/creating.hpp"
 #include "core/block/graph_private.hpp"
 #include "core/options/filename.hpp"
@@ -227,9 +228,10 @@ Result<instar_measure_result> Graph::measure(const std::string& format, const st
   instar_measure_result result{};
   result.struct_size = sizeof result;
   OutgoingCall call;
+  std::optional<ChainView> chain;
+  if (source != nullptr) chain.emplace(*source);
   INSTAR_CHECK(call.status(static_cast<const instar_measure_ops*>(found)->measure(
-      loaded.host, call.abi(), &abi_options, source != nullptr ? source->abi() : nullptr,
-      &result)));
+      loaded.host, call.abi(), &abi_options, chain ? chain->abi() : nullptr, &result)));
   return result;
 }
 

@@ -111,6 +111,17 @@ Status read_backing(const sdk::Options& options, CreateOptions& created) {
   return {};
 }
 
+/** In whole sectors. EFBIG is left to sizes that larger clusters would make possible. */
+Result<uint64_t> read_size(uint64_t size) {
+  constexpr uint64_t kMax = uint64_t{INT64_MAX} & ~((uint64_t{1} << 30) - 1);
+  if (size > INT64_MAX - (kSector - 1))
+    return fail(EINVAL, "Could not resize image: Image size cannot be negative");
+  const uint64_t rounded = sdk::round_up(size, kSector);
+  if (rounded > kMax)
+    return fail(EIO, "Could not resize image: offset(", rounded, ") exceeds maximum(", kMax, ")");
+  return rounded;
+}
+
 }  // namespace
 
 Result<CreateOptions> read_create_options(const sdk::Options& options) {
@@ -121,10 +132,7 @@ Result<CreateOptions> read_create_options(const sdk::Options& options) {
   INSTAR_TRY(header.version, read_version(options.text("compat", "1.1")));
   INSTAR_TRY(header.compression_type,
              read_compression_type(options.text("compression_type", "zlib")));
-  const uint64_t size = options.number("size");
-  if (size > INT64_MAX - kSector)
-    return fail(EFBIG, "Could not resize image: Image size cannot be negative");
-  header.size = sdk::round_up(size, kSector);
+  INSTAR_TRY(header.size, read_size(options.number("size")));
 
   const uint64_t cluster = options.number("cluster_size", 65536);
   if (!std::has_single_bit(cluster) || cluster < 1u << kMinClusterBits ||

@@ -17,6 +17,7 @@ instar_extent Image::to_extent(const Run& run) const {
       return extent;
     case Kind::kUnallocatedPlaced:
       extent.flags = 0;
+      if (backing_) return extent;  // that is where the bytes are
       break;
     case Kind::kZero:
       extent.flags |= INSTAR_EXTENT_ZERO;
@@ -75,15 +76,29 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
     sparse_inside_ = sparse;
   }
   size_t count = 0;
-  for (const Run& run : runs) {
-    const instar_extent extent = to_extent(run);
-    // Compressed neighbours are one extent.
-    if (count > 0 && out[count - 1].flags == extent.flags &&
+  const auto add = [&](const instar_extent& extent, bool joins) {
+    if (joins && count > 0 && out[count - 1].flags == extent.flags &&
         (extent.flags & INSTAR_EXTENT_OFFSET) == 0)
-      out[count - 1].length += extent.length;
-    else
+      out[count - 1].length += extent.length;  // compressed neighbours
+    else if (count < max)
       out[count++] = extent;
-    if (count == max) break;
+    else
+      return false;
+    return true;
+  };
+  for (const Run& run : runs) {
+    instar_extent extent = to_extent(run);
+    // Where the backing file ends, another layer is the one that makes zeroes of nothing.
+    const uint64_t below = backing_size_ > run.guest ? backing_size_ - run.guest : 0;
+    if ((extent.flags & INSTAR_EXTENT_ALLOCATED) == 0 && below > 0 && below < extent.length) {
+      instar_extent rest = extent;
+      rest.length -= below;
+      rest.child_offset += below;
+      extent.length = below;
+      if (!add(extent, true) || !add(rest, false)) break;
+    } else if (!add(extent, run.guest != backing_size_)) {
+      break;
+    }
   }
   return count;
 }

@@ -29,7 +29,8 @@ Status Image::barrier(const Call& call) {
   return result;
 }
 
-/** The file is as long as its last cluster, so that others may read all of it from there. */
+/** The file is as long as its last cluster, so that others may read all of it from there. Nobody
+ * writes meanwhile, or what lies behind `end` would be cut off. */
 Status Image::cover_hole(const Call& call) {
   const uint64_t end = hole_end_.load();
   if (data().size() >= end) return {};
@@ -106,7 +107,6 @@ Status Image::write_metadata(const Call& call, Lock& lock) {
   INSTAR_CHECK(packed_.drain(call, lock));
   if (broken_) return fail(EIO, sdk::errno_text(EIO));
   INSTAR_CHECK(write_refcounts(call));
-  INSTAR_CHECK(cover_hole(call));
   INSTAR_CHECK(barrier(call));
   if (!l2_.tables_dirty() && !l2_.l1_dirty() && frees_.empty()) return {};
   INSTAR_CHECK(l2_.write_tables(call));

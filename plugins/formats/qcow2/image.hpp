@@ -124,6 +124,7 @@ class Image {
 
   // open.cc
   Status open_children(sdk::OpenContext& context);
+  Status open_data_file(sdk::OpenContext& context);
   Status load_metadata(const Call& call);
   Status start_writing(const Call& call);
   HostFile& data() { return data_file_ ? data_file_ : file_; }

@@ -107,7 +107,7 @@ Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& opti
   result.struct_size = sizeof result;
   result.fully_allocated = fully_allocated_bytes(geometry, size);
   result.required = result.fully_allocated - size + data;
-  if (source) {
+  if (source && created.header.version >= 3) {
     INSTAR_TRY(const auto bitmaps, bitmaps_bytes(geometry, source, content));
     result.has_bitmaps = bitmaps ? 1 : 0;
     result.bitmaps = bitmaps.value_or(0);

@@ -88,24 +88,30 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const Settings settings, read_settings(context, header));
   std::unique_ptr<Image> image(
       new Image(context.host(), std::move(header), std::move(file), settings, context.flags()));
-  if (!context.has_flag(INSTAR_OPEN_NO_IO)) INSTAR_CHECK(image->open_children(context));
+  INSTAR_CHECK(image->open_children(context));
   INSTAR_CHECK(image->load_metadata(context.call()));
   return image;
 }
 
+/** Asked for in any case, as the user may name one for an image that has none. */
+Status Image::open_data_file(sdk::OpenContext& context) {
+  const bool wanted = header_.has_data_file();
+  const char* reference = wanted && header_.data_file ? header_.data_file->c_str() : nullptr;
+  INSTAR_TRY(const sdk::NodeRef node,
+             context.child("data-file", INSTAR_CHILD_DATA, reference, nullptr,
+                           INSTAR_CHILD_PROTOCOL | INSTAR_CHILD_OPTIONAL));
+  if (context.has_flag(INSTAR_OPEN_NO_IO)) return {};  // the host then opens none
+  if (!wanted && node)
+    return fail(EINVAL, "'data-file' can only be set for images with an external data file");
+  if (!wanted && header_.data_file_raw()) return fail(EINVAL, "data-file-raw requires a data file");
+  if (!wanted) return {};
+  if (!node) return fail(EINVAL, "'data-file' is required for this image");
+  INSTAR_TRY(data_file_, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
+  return {};
+}
+
 Status Image::open_children(sdk::OpenContext& context) {
-  if (header_.has_data_file()) {
-    const char* reference = header_.data_file ? header_.data_file->c_str() : nullptr;
-    INSTAR_TRY(const sdk::NodeRef node,
-               context.child("data-file", INSTAR_CHILD_DATA, reference, nullptr,
-                             INSTAR_CHILD_PROTOCOL | INSTAR_CHILD_OPTIONAL));
-    if (!node) return fail(EINVAL, "'data-file' is required for this image");
-    INSTAR_TRY(data_file_, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
-  } else {
-    if (context.options().has("data-file"))
-      return fail(EINVAL, "'data-file' can only be set for images with an external data file");
-    if (header_.data_file_raw()) return fail(EINVAL, "data-file-raw requires a data file");
-  }
+  INSTAR_CHECK(open_data_file(context));
   if (context.has_flag(INSTAR_OPEN_NO_BACKING)) return {};
   const char* reference = header_.backing_file.empty() ? nullptr : header_.backing_file.c_str();
   const char* format =
@@ -154,6 +160,7 @@ Status Image::close(const Call& call) {
   Lock lock(mutex_);
   INSTAR_CHECK(write_metadata(call, lock));
   INSTAR_CHECK(write_refcounts(call));  // of what was freed
+  INSTAR_CHECK(cover_hole(call));
   // Readers take whole sectors of packed data.
   const uint64_t end = file_.size();
   const uint64_t padding = sdk::round_up(end, kSector) - end;

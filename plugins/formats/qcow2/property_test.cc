@@ -195,7 +195,8 @@ TEST_P(Property, ExtentsCoverAndTellTheTruth) {
       const auto end = begin + static_cast<int64_t>(extent.length);
       if ((extent.flags & INSTAR_EXTENT_ZERO) != 0) {
         EXPECT_TRUE(std::all_of(begin, end, [](uint8_t b) { return b == 0; })) << at;
-      } else if ((extent.flags & INSTAR_EXTENT_OFFSET) != 0) {
+      } else if ((extent.flags & INSTAR_EXTENT_DATA) != 0 &&
+                 (extent.flags & INSTAR_EXTENT_OFFSET) != 0) {
         ASSERT_EQ(image_->flush(), 0);
         const auto& bytes = extent.child == 2 ? files_.data->bytes : files_.file.bytes;
         ASSERT_LE(extent.child_offset + extent.length, bytes.size());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/qcow2/snapshots.hpp"
 
+#include <algorithm>
+
 #include "plugins/formats/qcow2/image.hpp"
 
 namespace instar::qcow2 {
@@ -39,7 +41,8 @@ Status read_extra(TableReader& reader, const Header& header, uint32_t length, Sn
   std::vector<uint8_t> bytes(length);
   INSTAR_CHECK(reader.read(bytes.data(), bytes.size()));
   SnapshotExtra extra{};
-  std::memcpy(&extra, bytes.data(), std::min(bytes.size(), sizeof extra));
+  std::copy_n(bytes.data(), std::min(bytes.size(), sizeof extra),
+              reinterpret_cast<uint8_t*>(&extra));
   if (length >= 8) snapshot.vm_state_size = extra.vm_state_size_large;
   snapshot.disk_size = length >= 16 ? uint64_t{extra.disk_size} : header.size;
   if (length >= 24 && extra.icount != UINT64_MAX) snapshot.icount = extra.icount;
