@@ -111,4 +111,6 @@ class Batch:
 
 def campaign(tool, options):
     seconds = options.seconds * options.j / BATCHES
+    if options.mutation is not None:
+        return [(f"mutation {options.mutation}", Single(tool, options.seed, options.mutation))]
     return [(f"mutations from {first}", Batch(tool, options.seed, first, BATCHES, seconds)) for first in range(BATCHES)]
