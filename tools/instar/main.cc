@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/host/main.hpp"
 
-int main(int argc, char** argv) { return instar::host::run(argc, argv); }
+int main(int argc, char** argv) {
+  return instar::host::run(argc, argv);
+}
