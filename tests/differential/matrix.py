@@ -64,6 +64,8 @@ def sensible(choice):
         return False
     if choice["content"] == "snapshots" and choice["refcount_bits"] == "1":
         return False
+    if choice["content"] == "compressed" and choice["preallocation"] != "off":
+        return False
     if choice["size"] == 0 and choice["content"] != "empty":
         return False
     if cluster == 512 and choice["size"] > 4 * MIB:

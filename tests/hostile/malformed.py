@@ -11,8 +11,10 @@ HUGE = ((1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 512, 1 << 56, (1 << 6
 LARGE = ((1 << 31) - 1, 1 << 31, (1 << 32) - 1)
 
 
-# Where the genuine tool hangs or runs until its files or its memory end: nothing to compare with.
-ALONE = ("a fifo", "base is a fifo", "data file is a fifo", "its own base", "a cycle", "a chain of 2000", "base is json of the image itself", "snapshots, 65536")
+# Where there is nothing to compare with: the genuine tool hangs, or runs until its files or its memory end; it has no
+# limit to the length of chains; it knows version 1 as another format, which is not ours.
+ALONE = ("a fifo", "base is a fifo", "data file is a fifo", "its own base", "a cycle", "base is json of the image itself", "snapshots, 65536",
+         "a chain of 201", "a chain of 2000", "version = 0x1")
 
 
 def saved(image):

@@ -38,7 +38,7 @@ class Conversion {
 
   Status run() {
     INSTAR_CHECK(open_sources());
-    INSTAR_CHECK(check_sources());
+    INSTAR_CHECK(check_bitmaps());
     if (!arguments_.skip_create) INSTAR_CHECK(create_target());
     INSTAR_CHECK(open_target());
     auto copied = copy();
@@ -59,6 +59,8 @@ class Conversion {
   }
 
   Status open_sources() {
+    if (arguments_.snapshot && arguments_.sources.size() > 1)
+      return fail(EINVAL, "No support for concatenating multiple snapshot");
     for (const auto& name : arguments_.sources) {
       INSTAR_TRY(auto image, context_.open(image_spec(
                                  name, arguments_.format, arguments_.image_opts, source_flags(),
@@ -71,12 +73,6 @@ class Conversion {
       sources_.push_back(std::move(image));
     }
     return {};
-  }
-
-  Status check_sources() const {
-    if (arguments_.snapshot && sources_.size() > 1)
-      return fail(EINVAL, "No support for concatenating multiple snapshot");
-    return check_bitmaps();
   }
 
   Status check_bitmaps() const {
