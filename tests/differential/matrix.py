@@ -56,6 +56,8 @@ def sensible(choice):
     plain = ("refcount_bits", "extended_l2", "compression_type", "data_file", "lazy_refcounts")
     if not modern and (any(choice[key] != DEFAULT[key] for key in plain) or choice["content"] == "bitmaps"):
         return False
+    if choice["content"] == "compressed" and choice["preallocation"] != "off":
+        return False
     if choice["extended_l2"] == "on" and cluster < 16 * KIB:
         return False
     if choice["chain"] != "none" and (choice["preallocation"] != "off" or choice["data_file"] == "data+raw"):
@@ -63,8 +65,6 @@ def sensible(choice):
     if choice["data_file"] and choice["content"] in ("compressed", "snapshots"):
         return False
     if choice["content"] == "snapshots" and choice["refcount_bits"] == "1":
-        return False
-    if choice["content"] == "compressed" and choice["preallocation"] != "off":
         return False
     if choice["size"] == 0 and choice["content"] != "empty":
         return False
