@@ -19,7 +19,7 @@
 namespace instar::conformance {
 namespace {
 
-constexpr uint64_t kFilledSize = (uint64_t{3} << 20) + 5 * 512;
+constexpr uint64_t kFilledSize = (uint64_t{3} << 20) + 2560;
 constexpr unsigned kFillRequests = 120;
 constexpr size_t kPiece = 1 << 20;
 

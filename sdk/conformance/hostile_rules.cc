@@ -60,7 +60,7 @@ std::vector<Store> originals(Bench& bench) {
   return stores;
 }
 
-Store copy_with(const Store& store, Bytes content) {
+Store copy_with(const Store& store, const Bytes& content) {
   Store copy;
   copy.name = store.name;
   for (const auto& [name, disk] : store.disks)

@@ -12,7 +12,7 @@
 namespace instar::conformance {
 namespace {
 
-constexpr uint64_t kSize = (uint64_t{3} << 20) + 5 * 512;
+constexpr uint64_t kSize = (uint64_t{3} << 20) + 2560;
 constexpr int kCheckNotSupported = 63;
 
 struct Finished {
@@ -24,6 +24,7 @@ struct Finished {
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const auto& word : command)
     arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);

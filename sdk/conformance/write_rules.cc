@@ -14,7 +14,7 @@ namespace instar::conformance {
 namespace {
 
 constexpr uint32_t kWritable = INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP;
-constexpr uint64_t kSize = (uint64_t{4} << 20) + 3 * 512;
+constexpr uint64_t kSize = (uint64_t{4} << 20) + 1536;
 
 Bytes model_of(const Opened& opened) {
   return Bytes(need(opened.node->size(), "size"));

@@ -24,7 +24,7 @@ constexpr auto kLengthBuckets = [] {
                                 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5};
   std::array<Bucket, kMaxMatch + 1> buckets{};
   unsigned length = kMinMatch;
-  for (uint8_t symbol = 0; symbol < std::size(kExtra); ++symbol) {
+  for (size_t symbol = 0; symbol < std::size(kExtra); ++symbol) {
     const unsigned base = length;
     for (; length < base + (1u << kExtra[symbol]) && length < kMaxMatch; ++length)
       buckets[length] = {static_cast<uint8_t>(symbol + 1), kExtra[symbol],

@@ -14,7 +14,6 @@
 namespace {
 
 using instar::sdk::Call;
-using instar::sdk::errno_text;
 using instar::sdk::fail;
 using instar::sdk::IoVec;
 using instar::sdk::NodeRef;
@@ -71,14 +70,16 @@ class Fragile {
     return file.write(context.call(), 0, &header, sizeof header);
   }
 
-  uint64_t size() { return has_fault("size") ? header_.size + 512 * (calls_++ % 2) : header_.size; }
+  uint64_t size() {
+    return has_fault("size") ? header_.size + 512 * uint64_t{calls_++ % 2} : header_.size;
+  }
 
   Status read(const Call& call, uint64_t offset, IoVec to) {
     if (call.cancelled() && has_fault("cancel")) return fail(EBADMSG, "cancelled");
     if (has_fault("tail") && offset + to.length() == header_.size) return fail(EIO, "the tail");
     if (has_fault("pieces") && to.count() > 1) to = IoVec(to.data(), 1);
     if (has_fault("race")) return read_racily(call, offset, to);
-    const Status done = read_file(call, offset, to);
+    Status done = read_file(call, offset, to);
     if (!done && has_fault("deaf")) {
       to.fill_zero(0, to.length());
       return {};
@@ -92,7 +93,7 @@ class Fragile {
     if (has_fault("cache")) return keep(offset, from);
     const Header zeroes{};
     if (has_fault("header")) INSTAR_CHECK(file_.write(call, 0, &zeroes, sizeof zeroes));
-    const Status done = file_.write(call, kHeader + offset, from, flags);
+    Status done = file_.write(call, kHeader + offset, from, flags);
     if (has_fault("header")) INSTAR_CHECK(file_.write(call, 0, &header_, sizeof header_));
     if (!done && has_fault("optimist")) return {};
     return done;
@@ -100,7 +101,7 @@ class Fragile {
 
   Status flush(const Call& call) {
     if (has_fault("cache")) return {};
-    const Status done = file_.flush(call);
+    Status done = file_.flush(call);
     return has_fault("no-flush") ? Status() : done;
   }
 
