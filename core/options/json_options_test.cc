@@ -22,8 +22,8 @@ TEST(ImageOptions, AreFlatStrings) {
 }
 
 TEST(ImageOptions, FlagsAreDeprecated) {
-  const ImageOptions options = read_image_options("lazy-refcounts,nofoo");
-  EXPECT_EQ(options.flat, parsed(R"({"lazy-refcounts": "on", "foo": "off"})"));
+  const ImageOptions options = read_image_options("a.qcow2,lazy-refcounts,nofoo");
+  EXPECT_EQ(options.flat, parsed(R"({"file": "a.qcow2", "lazy-refcounts": "on", "foo": "off"})"));
   ASSERT_EQ(options.warnings.size(), 2u);
   EXPECT_EQ(options.warnings[0].message, "short-form boolean option 'lazy-refcounts' deprecated");
   EXPECT_EQ(options.warnings[0].hint, "Please use lazy-refcounts=on instead");
