@@ -89,6 +89,15 @@ bool needs_size(const BoundOptions& bound) {
   return !bound.has("size") && bound.number("detached-header") == 0;
 }
 
+/** The image would name a format that no plugin, installed or not, has. */
+Status check_backing_format(Graph::Private& graph, const BoundOptions& bound) {
+  const std::string format = bound.text("backing_fmt");
+  if (format.empty()) return {};
+  const auto found = graph.find_driver(format);
+  if (found || !found.error().hint.empty()) return {};
+  return fail(EINVAL, "Parameter 'backing-fmt' does not accept value '", format, "'");
+}
+
 /** The same error whatever the layer that found the size too large. */
 Error too_large(const Driver& format) {
   const auto& table = format.provider->info().create_options;
@@ -149,6 +158,7 @@ Status Graph::create(const CreateSpec& spec) {
     messages.print(messages.opaque, cat("Formatting '", spec.filename, "', fmt=", spec.format,
                                         bound.summary(), "\n"));
   INSTAR_CHECK(bound.check_values());
+  INSTAR_CHECK(check_backing_format(*private_, bound));
   const Status created = Creating(*private_, target.format, spec.filename, bound).run();
   if (!created && created.error().code == EFBIG) return too_large(target.format);
   return created;

@@ -114,8 +114,13 @@ class Walk {
     return part;
   }
 
-  /** The next layer decides; the last one's gaps are zeroes. */
+  /** The next layer decides; the last one's gaps are zeroes, where there could be a layer below. */
   Question unallocated(Question part) const {
+    if (part.node->kind() == NodeKind::kProtocol) {
+      part.kind = Question::Kind::kSettled;
+      part.extent.flags = 0;
+      return part;
+    }
     Node* below = part.extent.layer->backing();
     if (below == nullptr || below == options_.base || beyond_end(*below, part.node_offset)) {
       part.kind = Question::Kind::kSettled;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file cli_service.cc The service "instar.options/1". */
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,8 @@ int parse(const instar_host*, int argc, const char* const* argv, const instar_ar
   return static_cast<int>(guard(nullptr, [&](const Call&) -> Result<int> {
     const std::vector<std::string_view> words(argv + std::min(argc, 2), argv + argc);
     const auto rows = argument_specs(specs, spec_count);
-    const auto parsed =
-        options::parse_arguments(words, rows, {sdk::cat(argv[0], " ", argv[1]), false});
+    const auto parsed = options::parse_arguments(
+        words, rows, {sdk::cat(argv[0], " ", argv[1]), std::getenv("POSIXLY_CORRECT") != nullptr});
     if (const int result = hand_over(parsed.events, opaque, each); result < 0) return result;
     if (!parsed.error) return 0;
     output::write_stderr(sdk::cat(parsed.error->message, "\n", parsed.error->hint, "\n"));

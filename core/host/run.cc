@@ -111,10 +111,11 @@ int dispatch(Session& session, int argc, char** argv, size_t command) {
   }
   const auto* provider = session.registry().find_command(argv[command]);
   // qemu-img has no such command: it's ours alone.
-  if (provider != nullptr && session.invocation().strict && provider->info().has_flag("extension"))
-    provider = nullptr;
-  if (provider == nullptr) {
-    auto why = session.registry().package_hint(INSTAR_KIND_COMMAND, argv[command]);
+  const bool hidden =
+      provider != nullptr && session.invocation().strict && provider->info().has_flag("extension");
+  if (provider == nullptr || hidden) {
+    const auto why = hidden ? std::string()
+                            : session.registry().package_hint(INSTAR_KIND_COMMAND, argv[command]);
     session.print_error(sdk::cat("Command not found: ", argv[command]),
                         why.empty() ? hint : why + "\n" + hint);
     return 1;

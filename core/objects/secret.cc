@@ -89,12 +89,12 @@ SecretBytes& SecretBytes::operator=(SecretBytes&& other) noexcept {
 }
 
 void SecretBytes::shorten(size_t size) {
-  explicit_bzero(bytes_.data() + size, bytes_.size() - size);
+  if (size < bytes_.size()) explicit_bzero(bytes_.data() + size, bytes_.size() - size);
   bytes_.resize(size);
 }
 
 void SecretBytes::wipe() noexcept {
-  explicit_bzero(bytes_.data(), bytes_.size());
+  if (!bytes_.empty()) explicit_bzero(bytes_.data(), bytes_.size());
 }
 
 Result<SecretBytes> load_secret(Properties& properties, const FindSecret& find,

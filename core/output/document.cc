@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/output/document.hpp"
 
+#include <array>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "core/base/strings.hpp"
@@ -151,10 +153,13 @@ std::string check_text(const object& result) {
 
 std::string measure_text(const object& result) {
   std::string out;
-  append_count_line(out, "required size: ", number_or(result, "required", 0), "\n");
-  append_count_line(out, "fully allocated size: ", number_or(result, "fully-allocated", 0), "\n");
-  if (const auto bitmaps = number_in(result, "bitmaps"))
-    append_count_line(out, "bitmaps size: ", *bitmaps, "\n");
+  constexpr std::array<std::array<const char*, 2>, 3> kLines{
+      {{"required", "required size: "},
+       {"fully-allocated", "fully allocated size: "},
+       {"bitmaps", "bitmaps size: "}}};
+  for (const auto& [key, label] : kLines)
+    if (const auto* bytes = result.if_contains(key))
+      out += cat(label, boost::json::serialize(*bytes), "\n");
   return out;
 }
 

@@ -18,5 +18,7 @@ struct CreateOptions {
 
 /** Errors in QEMU's words. `size` is in the header, rounded up to sectors. */
 Result<CreateOptions> read_create_options(const sdk::Options& options);
+/** The options that a measurement depends on; others may be anything. */
+Result<CreateOptions> read_measure_options(const sdk::Options& options);
 
 }  // namespace instar::qcow2

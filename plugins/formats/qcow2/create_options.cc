@@ -25,19 +25,23 @@ Result<instar_preallocation> read_preallocation(const std::string& mode) {
   if (mode == "metadata") return INSTAR_PREALLOCATION_METADATA;
   if (mode == "falloc") return INSTAR_PREALLOCATION_FALLOC;
   if (mode == "full") return INSTAR_PREALLOCATION_FULL;
-  return fail(EINVAL, "Parameter 'preallocation' does not accept value '", mode, "'");
+  return fail(EINVAL, "invalid parameter value: ", mode);
 }
 
 Result<uint32_t> read_version(const std::string& compat) {
   if (compat == "0.10" || compat == "v2") return 2u;
   if (compat == "1.1" || compat == "v3") return 3u;
-  return fail(EINVAL, "Parameter 'version' does not accept value '", compat, "'");
+  return fail(EINVAL, "Invalid compatibility level: '", compat, "'");
+}
+
+Error bad_value(const char* name, const std::string& value) {
+  return fail(EINVAL, "Parameter '", name, "' does not accept value '", value, "'");
 }
 
 Result<uint8_t> read_compression_type(const std::string& type) {
   if (type == "zlib") return uint8_t{kCompressionZlib};
   if (type == "zstd") return uint8_t{kCompressionZstd};
-  return fail(EINVAL, "Parameter 'compression-type' does not accept value '", type, "'");
+  return bad_value("compression-type", type);
 }
 
 /** The tail of messages on what version 2 lacks. */
@@ -45,9 +49,18 @@ Error needs_v3(const char* what) {
   return fail(EINVAL, what, " compatibility level 1.1 and above (use version=v3 or greater)");
 }
 
+Status read_cluster_size(const sdk::Options& options, Header& header) {
+  const uint64_t cluster = options.number("cluster_size", 65536);
+  if (!std::has_single_bit(cluster) || cluster < 1u << kMinClusterBits ||
+      cluster > 1u << kMaxClusterBits)
+    return fail(EINVAL, "Cluster size must be a power of two between ", 1u << kMinClusterBits,
+                " and ", (1u << kMaxClusterBits) / 1024, "k");
+  header.cluster_bits = static_cast<uint32_t>(std::countr_zero(cluster));
+  return {};
+}
+
 Status read_extended_l2(const sdk::Options& options, Header& header) {
   if (!options.flag("extended_l2")) return {};
-  if (header.version < 3) return needs_v3("Extended L2 entries are only supported with");
   if (header.cluster_bits < 14)
     return fail(EINVAL,
                 "Extended L2 entries are only supported with cluster sizes of at least 16384 "
@@ -56,18 +69,15 @@ Status read_extended_l2(const sdk::Options& options, Header& header) {
   return {};
 }
 
-Status read_refcounts(const sdk::Options& options, Header& header) {
-  if (options.flag("lazy_refcounts")) {
-    if (header.version < 3) return needs_v3("Lazy refcounts only supported with");
-    header.compatible |= kCompatLazyRefcounts;
-  }
+Status read_refcount_bits(const sdk::Options& options, const char* v3, Header& header) {
   const uint64_t bits = options.number("refcount_bits", 16);
   if (bits > 64 || !std::has_single_bit(bits))
     return fail(EINVAL, "Refcount width must be a power of two and may not exceed 64 bits");
   if (header.version < 3 && bits != 16)
     return fail(EINVAL,
                 "Different refcount widths than 16 bits require compatibility level 1.1 or above "
-                "(use version=v3 or greater)");
+                "(use ",
+                v3, " or greater)");
   header.refcount_order = static_cast<uint32_t>(std::countr_zero(bits));
   return {};
 }
@@ -128,26 +138,45 @@ Result<CreateOptions> read_create_options(const sdk::Options& options) {
   CreateOptions created;
   Header& header = created.header;
   INSTAR_CHECK(read_encryption(options));
-  INSTAR_TRY(created.preallocation, read_preallocation(options.text("preallocation", "off")));
-  INSTAR_TRY(header.version, read_version(options.text("compat", "1.1")));
+  const std::string mode = options.text("preallocation", "off");
+  const auto preallocation = read_preallocation(mode);
+  if (!preallocation) return bad_value("preallocation", mode);
+  created.preallocation = *preallocation;
+  const std::string compat = options.text("compat", "1.1");
+  const auto version = read_version(compat);
+  if (!version) return bad_value("version", compat);
+  header.version = *version;
   INSTAR_TRY(header.compression_type,
              read_compression_type(options.text("compression_type", "zlib")));
   INSTAR_TRY(header.size, read_size(options.number("size")));
-
-  const uint64_t cluster = options.number("cluster_size", 65536);
-  if (!std::has_single_bit(cluster) || cluster < 1u << kMinClusterBits ||
-      cluster > 1u << kMaxClusterBits)
-    return fail(EINVAL, "Cluster size must be a power of two between ", 1u << kMinClusterBits,
-                " and ", (1u << kMaxClusterBits) / 1024, "k");
-  header.cluster_bits = static_cast<uint32_t>(std::countr_zero(cluster));
+  INSTAR_CHECK(read_cluster_size(options, header));
+  if (options.flag("extended_l2") && header.version < 3)
+    return needs_v3("Extended L2 entries are only supported with");
   INSTAR_CHECK(read_extended_l2(options, header));
   INSTAR_CHECK(read_backing(options, created));
-  INSTAR_CHECK(read_refcounts(options, header));
+  if (options.flag("lazy_refcounts")) {
+    if (header.version < 3) return needs_v3("Lazy refcounts only supported with");
+    header.compatible |= kCompatLazyRefcounts;
+  }
+  INSTAR_CHECK(read_refcount_bits(options, "version=v3", header));
   INSTAR_CHECK(read_data_file(options, created));
   if (header.compression_type != kCompressionZlib) {
     if (header.version < 3) return needs_v3("Non-zlib compression type is only supported with");
     header.incompatible |= kIncompatCompression;
   }
+  return created;
+}
+
+Result<CreateOptions> read_measure_options(const sdk::Options& options) {
+  CreateOptions created;
+  Header& header = created.header;
+  INSTAR_TRY(header.size, read_size(options.number("size")));
+  INSTAR_CHECK(read_cluster_size(options, header));
+  INSTAR_CHECK(read_extended_l2(options, header));
+  INSTAR_TRY(header.version, read_version(options.text("compat", "1.1")));
+  INSTAR_CHECK(read_refcount_bits(options, "compat=1.1", header));
+  INSTAR_TRY(created.preallocation, read_preallocation(options.text("preallocation", "off")));
+  header.backing_file = options.text("backing_file");
   return created;
 }
 

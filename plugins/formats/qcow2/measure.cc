@@ -80,7 +80,7 @@ Result<std::optional<uint64_t>> bitmaps_bytes(const Geometry& geometry, sdk::Nod
 
 Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& options,
                                              sdk::NodeRef source) {
-  INSTAR_TRY(const CreateOptions created, read_create_options(options));
+  INSTAR_TRY(const CreateOptions created, read_measure_options(options));
   const Geometry geometry(created.header);
   uint64_t size = created.header.size;
   if (source) {

@@ -12,7 +12,12 @@ static const char no_context;
 
 static int xor_open(const instar_host* host, instar_call* call, const instar_codec_params* params,
                     void** context) {
-  (void)host, (void)call, (void)params;
+  static const char message[] = "codec xor has just one framing";
+  (void)host;
+  if (params->framing != INSTAR_FRAMING_DEFAULT) {
+    call->fail(call, EINVAL, message, sizeof message - 1, NULL, 0);
+    return -EINVAL;
+  }
   *context = (void*)&no_context;
   return 0;
 }
