@@ -104,7 +104,8 @@ struct instar_call {
    */
   void (*fail)(instar_call* call, int err, const char* message, size_t message_len,
                const char* hint, size_t hint_len);
-  /** A message to the user that is not a failure, one line. May be NULL. [any] */
+  /** A message to the user that is not a failure, one line; what follows a newline in it is printed as
+   * it is. May be NULL. [any] */
   void (*warn)(instar_call* call, const char* message, size_t len);
   /** Becomes non-zero when the caller wants the callee to end with -ECANCELED. May be NULL. Read
    * atomically. */

@@ -20,19 +20,37 @@ Status check_table(uint32_t cluster_bits, uint64_t offset, uint64_t entries, uin
   return {};
 }
 
-Status parse_bitmaps(const Header& header, ConstBytes data, std::optional<BitmapsExtension>* out) {
+/** A program without bitmap support wrote to the image: what the extension says is outdated. */
+void warn_of_stale_bitmaps(const Call& call, const Header& header) {
+  const std::string_view reason =
+      header.version < 3
+          ? "This qcow2 v2 image contains bitmaps, but they may have been modified by software "
+            "without persistent bitmap support; so now these bitmaps must all be considered "
+            "inconsistent"
+          : "a program lacking bitmap support modified this file, so all bitmaps are now "
+            "considered "
+            "inconsistent";
+  call.warn(sdk::cat(reason,
+                     "\nSome clusters may be leaked, run 'qemu-img check -r' on the image file "
+                     "to fix."));
+}
+
+Status parse_bitmaps(const Call& call, Header& header, ConstBytes data) {
   if (data.size() != sizeof(BitmapsExtension))
     return fail(EINVAL, "bitmaps_ext: Invalid extension length");
-  // A program without bitmap support wrote to the image: what the extension says is outdated.
-  if ((header.autoclear & kAutoclearBitmaps) == 0) return {};
+  if ((header.autoclear & kAutoclearBitmaps) == 0) {
+    warn_of_stale_bitmaps(call, header);
+    header.stale_bitmaps = true;
+    return {};
+  }
   BitmapsExtension bitmaps;
   std::memcpy(&bitmaps, data.data(), sizeof bitmaps);
   if (bitmaps.reserved != 0) return fail(EINVAL, "bitmaps_ext: Reserved field is not zero");
   const uint32_t count = bitmaps.nb_bitmaps;
   if (count > kMaxBitmaps)
-    return fail(EINVAL, "bitmaps_ext: image has ", count,
+    return fail(EINVAL, "bitmaps_ext: Image has ", count,
                 " bitmaps, exceeding the QEMU supported maximum of ", kMaxBitmaps);
-  if (count == 0) return fail(EINVAL, "bitmaps_ext: found bitmaps extension with zero bitmaps");
+  if (count == 0) return fail(EINVAL, "found bitmaps extension with zero bitmaps");
   const uint64_t offset = bitmaps.bitmap_directory_offset;
   if (offset % (uint64_t{1} << header.cluster_bits) != 0)
     return fail(EINVAL, "bitmaps_ext: invalid bitmap directory offset");
@@ -40,7 +58,7 @@ Status parse_bitmaps(const Header& header, ConstBytes data, std::optional<Bitmap
   if (size > kMaxBitmapDirectory)
     return fail(EINVAL, "bitmaps_ext: bitmap directory size (", size,
                 ") exceeds the maximum supported size (", kMaxBitmapDirectory, ")");
-  *out = bitmaps;
+  header.bitmaps = bitmaps;
   return {};
 }
 
@@ -60,7 +78,7 @@ Status parse_crypto(Header& header, ConstBytes data) {
   return {};
 }
 
-Status parse_extension(Header& header, uint32_t type, ConstBytes data) {
+Status parse_extension(const Call& call, Header& header, uint32_t type, ConstBytes data) {
   const std::string_view text(reinterpret_cast<const char*>(data.data()), data.size());
   switch (type) {
     case kExtensionBackingFormat:
@@ -81,7 +99,7 @@ Status parse_extension(Header& header, uint32_t type, ConstBytes data) {
     case kExtensionCrypto:
       return parse_crypto(header, data);
     case kExtensionBitmaps:
-      return parse_bitmaps(header, data, &header.bitmaps);
+      return parse_bitmaps(call, header, data);
     default:
       header.unknown_extensions.push_back({type, {data.begin(), data.end()}});
       return {};
@@ -89,14 +107,15 @@ Status parse_extension(Header& header, uint32_t type, ConstBytes data) {
 }
 
 /** `area` is the header's cluster up to the backing file's name. */
-Status parse_extensions(Header& header, ConstBytes area, size_t offset) {
+Status parse_extensions(const Call& call, Header& header, ConstBytes area, size_t offset) {
   while (offset + sizeof(ExtensionHeader) <= area.size()) {
     ExtensionHeader extension;
     std::memcpy(&extension, area.data() + offset, sizeof extension);
     offset += sizeof extension;
     if (extension.type == kExtensionEnd) return {};
     if (extension.length > area.size() - offset) return fail(EINVAL, "Header extension too large");
-    INSTAR_CHECK(parse_extension(header, extension.type, area.subspan(offset, extension.length)));
+    INSTAR_CHECK(
+        parse_extension(call, header, extension.type, area.subspan(offset, extension.length)));
     offset += sdk::round_up(extension.length, 8);
   }
   return {};
@@ -295,11 +314,11 @@ Result<Header> read_header(const Call& call, const HostFile& file) {
   INSTAR_CHECK(file.read(call, 0, area.data(), area.size()));
   if ((header.incompatible & ~uint64_t{kIncompatKnown}) != 0) {
     // Only the names of features matter now; what else is wrong with the extensions does not.
-    (void)parse_extensions(header, area, length);
+    (void)parse_extensions(call, header, area, length);
   }
   INSTAR_CHECK(check_features(header));
   INSTAR_CHECK(check_tables(header));
-  INSTAR_CHECK(parse_extensions(header, area, length));
+  INSTAR_CHECK(parse_extensions(call, header, area, length));
 
   if (backing_offset != 0) {
     const uint32_t name_length = raw.v2.backing_file_size;

@@ -41,6 +41,7 @@ struct Header {
   std::optional<std::string> data_file;
   std::optional<CryptoExtension> crypto;
   std::optional<BitmapsExtension> bitmaps;
+  bool stale_bitmaps = false;  ///< there was an extension that must not be trusted any more
   std::vector<FeatureName> feature_names;
   std::vector<Extension> unknown_extensions;
 
