@@ -137,7 +137,7 @@ Status Graph::Private::load_snapshot(Node& node, const std::string& text) {
   OutgoingCall list_call;
   StringSink sink;
   INSTAR_CHECK(list_call.status(ops->list(self, list_call.abi(), sink.abi())));
-  INSTAR_TRY(const json::value table, options::parse_json(sink.text));
+  INSTAR_TRY(const json::value table, options::parse_driver_json(sink.text));
   const auto* array = table.if_array();
   const auto id = array != nullptr ? find_snapshot(*array, wish) : std::nullopt;
   if (!id) return fail(ENOENT, "Failed to load snapshot: Can't find snapshot");

@@ -25,7 +25,7 @@ Result<json::object> own_info(const Node& node) {
   OutgoingCall call;
   StringSink sink;
   INSTAR_CHECK(call.status(ops->describe(self, call.abi(), sink.abi())));
-  INSTAR_TRY(json::value value, options::parse_json(sink.text));
+  INSTAR_TRY(json::value value, options::parse_driver_json(sink.text));
   if (!value.is_object()) return fail(EIO, "Driver '", node.driver(), "' gave no description");
   return std::move(value.as_object());
 }
@@ -37,7 +37,7 @@ Status add_snapshots(const Node& node, json::object& out) {
   OutgoingCall call;
   StringSink sink;
   INSTAR_CHECK(call.status(ops->list(self, call.abi(), sink.abi())));
-  INSTAR_TRY(json::value value, options::parse_json(sink.text));
+  INSTAR_TRY(json::value value, options::parse_driver_json(sink.text));
   if (const auto* array = value.if_array(); array != nullptr && !array->empty())
     out["snapshots"] = std::move(value);
   return {};

@@ -21,7 +21,7 @@ json::object identity_of(const Driver& driver, const json::object& given) {
 }
 
 json::object parsed(const std::string& text) {
-  auto value = options::parse_json(text);
+  auto value = options::parse_driver_json(text);
   return value && value->is_object() ? std::move(value->as_object()) : json::object{};
 }
 

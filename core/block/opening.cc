@@ -141,7 +141,7 @@ Status Opening::parse_filename(const std::string& filename) {
     StringSink sink;
     INSTAR_CHECK(call.status(
         loaded.ops->parse_filename(loaded.host, call.abi(), filename.c_str(), sink.abi())));
-    INSTAR_TRY(json::value parsed, options::parse_json(sink.text));
+    INSTAR_TRY(json::value parsed, options::parse_driver_json(sink.text));
     if (!parsed.is_object()) return fail(EIO, "Driver '", driver_.name(), "' misread the name");
     for (auto& [key, value] : parsed.as_object())
       options_.emplace(key, std::move(value));

@@ -122,7 +122,8 @@ int RawFile::copy_from(const RawFile& source, uint64_t source_offset, uint64_t o
   while (len > 0) {
     const ssize_t n = copy_file_range(source.fd_, &from, fd_, &to, len, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n < 0 ? -errno : -EIO;
+    if (n < 0) return -errno;
+    if (n == 0) return -EINVAL;  // the source ends here; what is missing reads as zeroes
     len -= static_cast<uint64_t>(n);
   }
   return 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <boost/json/parse.hpp>
 #include <charconv>
 #include <optional>
 #include <string>
@@ -304,6 +305,16 @@ Result<boost::json::value> parse_json(std::string_view text) {
   INSTAR_TRY(boost::json::value value, Parser(tokens).value());
   const auto rest = lexer.next();
   if (!rest || *rest) return fail(EINVAL, "Expecting at most one JSON value");
+  return value;
+}
+
+Result<boost::json::value> parse_driver_json(std::string_view text) {
+  boost::json::parse_options options;
+  options.max_depth = kMaxJsonDepth;
+  options.allow_invalid_utf8 = true;
+  boost::json::error_code error;
+  auto value = boost::json::parse({text.data(), text.size()}, error, {}, options);
+  if (error) return fail(EIO, "A driver's description of itself is no JSON: ", error.message());
   return value;
 }
 

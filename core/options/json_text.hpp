@@ -29,6 +29,9 @@ constexpr int kMaxJsonDepth = 1024;
  */
 Result<boost::json::value> parse_json(std::string_view text);
 
+/** The same for what a driver tells of itself: names in it may be no UTF-8. */
+Result<boost::json::value> parse_driver_json(std::string_view text);
+
 /** The place of a key in printed objects: lower buckets come first. */
 uint32_t key_bucket(std::string_view key);
 

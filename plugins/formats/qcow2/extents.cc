@@ -37,11 +37,8 @@ instar_extent Image::to_extent(const Run& run) const {
     extent.flags |= INSTAR_EXTENT_ENCRYPTED;
     return extent;
   }
-  // A file that ends inside a cluster cannot be read past its end by others.
-  const HostFile& data = data_file_ ? data_file_ : file_;
-  if (run.kind == Kind::kData && run.host + run.length > data.size()) return extent;
   extent.flags |= INSTAR_EXTENT_OFFSET;
-  extent.child = data.id();
+  extent.child = (data_file_ ? data_file_ : file_).id();
   extent.child_offset = run.host;
   return extent;
 }

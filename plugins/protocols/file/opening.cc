@@ -30,7 +30,9 @@ sdk::Error could_not_open(const std::string& filename, int error) {
   return fail(error, "Could not open '", filename, "': ", sdk::errno_text(error));
 }
 
+/** A socket is left to open(2), which tells what is wrong. */
 bool fits(Kind kind, mode_t mode) {
+  if (S_ISSOCK(mode)) return true;
   if (kind == Kind::kFile) return S_ISREG(mode);
   return S_ISBLK(mode) || S_ISCHR(mode);
 }
