@@ -115,7 +115,7 @@ struct Target {
 };
 
 Result<Driver> find_creator(Graph::Private& graph, const std::string& format) {
-  const auto driver = graph.find_driver(format);
+  auto driver = graph.find_driver(format);
   if (!driver) {
     Error error = fail(EINVAL, "Unknown file format '", format, "'");
     error.hint = driver.error().hint;
@@ -159,7 +159,7 @@ Status Graph::create(const CreateSpec& spec) {
                                         bound.summary(), "\n"));
   INSTAR_CHECK(bound.check_values());
   INSTAR_CHECK(check_backing_format(*private_, bound));
-  const Status created = Creating(*private_, target.format, spec.filename, bound).run();
+  Status created = Creating(*private_, target.format, spec.filename, bound).run();
   if (!created && created.error().code == EFBIG) return too_large(target.format);
   return created;
 }

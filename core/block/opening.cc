@@ -153,7 +153,7 @@ Status Opening::parse_filename(const std::string& filename) {
   std::string file = strip ? filename.substr(prefix->size() + 1) : filename;
   // Printed back, what is left must not be taken for a name with a scheme of its own.
   if (strip && options::protocol_prefix(file)) file.insert(0, "./");
-  options_["filename"] = std::move(file);
+  options_["filename"] = file;
   return {};
 }
 

@@ -37,7 +37,7 @@ class Walk {
     whole.layer = &top;
     open_.push_back({Question::Kind::kLayer, &top, offset, whole});
     while (!open_.empty()) {
-      Question next = std::move(open_.back());
+      Question next = open_.back();
       open_.pop_back();
       if (next.kind == Question::Kind::kSettled) {
         if (!emit(next.extent)) break;
@@ -82,9 +82,9 @@ class Walk {
       rest.extent.file_offset += answers[i].length;
       rest.extent.length -= answers[i].length;
       if (question.kind == Question::Kind::kLayer)
-        open_.push_back(layer_answer(std::move(part), answers[i]));
+        open_.push_back(layer_answer(part, answers[i]));
       else
-        open_.push_back(below_answer(std::move(part), answers[i]));
+        open_.push_back(below_answer(part, answers[i]));
     }
     if (rest.extent.length > 0) open_.push_back(rest);
     std::reverse(open_.begin() + static_cast<ptrdiff_t>(first), open_.end());
@@ -95,16 +95,16 @@ class Walk {
     Node& node = *part.node;
     const bool stands_for_child =
         (answer.flags & INSTAR_EXTENT_RECURSE) != 0 && (answer.flags & kContent) == 0;
-    if (stands_for_child) return pass_on(std::move(part), answer);
+    if (stands_for_child) return pass_on(part, answer);
     if ((answer.flags & (kContent | INSTAR_EXTENT_ALLOCATED)) == 0) {
-      Question next = unallocated(std::move(part));
+      Question next = unallocated(part);
       if (next.kind != Question::Kind::kSettled || (answer.flags & INSTAR_EXTENT_OFFSET) == 0)
         return next;
       next.extent.flags |= INSTAR_EXTENT_OFFSET;  // space is set aside, without content
-      return locate(std::move(next), node, answer);
+      return locate(next, node, answer);
     }
     part.extent.flags = answer.flags & ~uint32_t{INSTAR_EXTENT_RECURSE};
-    return locate(std::move(part), node, answer);
+    return locate(part, node, answer);
   }
 
   /** A filter, or raw: the child's status is the node's. */

@@ -10,7 +10,7 @@ namespace instar::engine {
 
 namespace {
 
-constexpr size_t kStackSize = 256 * 1024;
+constexpr size_t kStackSize = size_t{256} << 10;
 constexpr unsigned kMostWorkers = 16;
 constexpr unsigned kMostByItself = 4;
 

@@ -81,7 +81,7 @@ int RawFile::write(uint64_t offset, const void* from, size_t len) const {
 }
 
 void RawFile::reserve(uint64_t offset, uint64_t len) const {
-  constexpr uint64_t kWorthwhile = 128 * 1024;
+  constexpr uint64_t kWorthwhile = 128u << 10;
   if (len < kWorthwhile || !reserving_.load(std::memory_order_relaxed)) return;
   const int result = fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(base_ + offset),
                                static_cast<off_t>(len));

@@ -12,7 +12,7 @@ namespace instar::engine {
 namespace {
 
 constexpr size_t kSector = 512;
-constexpr size_t kCoarse = 16 * 1024;
+constexpr size_t kCoarse = 16u << 10;
 
 bool sector_is_zero(const uint8_t* data, size_t length, size_t at) {
   return sdk::is_zero(data + at, std::min(kSector, length - at));

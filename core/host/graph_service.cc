@@ -46,7 +46,9 @@ int open(const instar_host*, instar_call* abi, const instar_image_spec* spec,
   return static_cast<int>(guard(abi, [&](const Call&) -> Status {
     INSTAR_TRY(const auto wanted, open_spec(*spec));
     INSTAR_TRY(auto node, graph().open(wanted));
-    *out = new instar_image{std::move(node), nullptr};
+    auto image = std::make_unique<instar_image>();
+    image->node = std::move(node);
+    *out = image.release();
     return {};
   }));
 }

@@ -31,7 +31,7 @@ Status check_throttle(const std::map<std::string, std::string>& properties) {
     for (const std::string unit : {"bps", "iops"})
       for (const std::string suffix : {"", "-max"}) {
         const auto given = [&](const char* direction) {
-          const auto found = properties.find(prefix + unit + direction + suffix);
+          const auto found = properties.find(cat(prefix, unit, direction, suffix));
           return found != properties.end() && found->second != "0";
         };
         if (given("-total") && (given("-read") || given("-write")))

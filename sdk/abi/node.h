@@ -67,7 +67,7 @@ enum instar_extent_flags {
 /** A run of equal status. Never of length 0. */
 typedef struct instar_extent {
   uint64_t length;       /**< bytes */
-  uint64_t child_offset; /**< bytes, in the child; with INSTAR_EXTENT_OFFSET */
+  uint64_t child_offset; /**< in the child (zeroes past its end); with INSTAR_EXTENT_OFFSET */
   uint32_t flags;        /**< enum instar_extent_flags */
   uint32_t child;        /**< id that instar_opener::open_child gave */
 } instar_extent;

@@ -29,9 +29,10 @@ sdk::Bytes mapping_of(const void* address) {
   sdk::Bytes found;
   char line[512];
   while (found.empty() && std::fgets(line, sizeof line, maps) != nullptr) {
-    unsigned long begin = 0, end = 0;
-    if (std::sscanf(line, "%lx-%lx", &begin, &end) == 2 && begin <= wanted && wanted < end)
-      found = {reinterpret_cast<uint8_t*>(begin), end - begin};
+    void *begin = nullptr, *end = nullptr;
+    if (std::sscanf(line, "%p-%p", &begin, &end) == 2 &&
+        reinterpret_cast<uintptr_t>(begin) <= wanted && wanted < reinterpret_cast<uintptr_t>(end))
+      found = {static_cast<uint8_t*>(begin), static_cast<uint8_t*>(end)};
   }
   std::fclose(maps);
   return found;

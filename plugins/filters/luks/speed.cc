@@ -30,10 +30,13 @@ void measure(const char* name, Mode mode) {
     const double begin = thread_seconds();
     double took = 0;
     size_t rounds = 0;
-    for (; took < 0.5; ++rounds, took = thread_seconds() - begin)
+    while (took < 0.5) {
       if (!(encrypt ? (*cipher)->encrypt(rounds << 11, data)
                     : (*cipher)->decrypt(rounds << 11, data)))
         return;
+      ++rounds;
+      took = thread_seconds() - begin;
+    }
     std::printf("%s-%s %s: %.0f MB/s\n", name, std::string(name_of(mode)).c_str(),
                 encrypt ? "encrypt" : "decrypt",
                 static_cast<double>(rounds * data.size()) / took / 1e6);

@@ -198,8 +198,10 @@ TEST_P(Property, ExtentsCoverAndTellTheTruth) {
       } else if ((extent.flags & INSTAR_EXTENT_DATA) != 0 &&
                  (extent.flags & INSTAR_EXTENT_OFFSET) != 0) {
         ASSERT_EQ(image_->flush(), 0);
-        const auto& bytes = extent.child == 2 ? files_.data->bytes : files_.file.bytes;
-        ASSERT_LE(extent.child_offset + extent.length, bytes.size());
+        auto bytes = extent.child == 2 ? files_.data->bytes : files_.file.bytes;
+        // The last cluster may be cut off by the end of the file: the rest of it is zeroes.
+        ASSERT_LT(extent.child_offset, bytes.size());
+        bytes.resize(std::max<size_t>(bytes.size(), extent.child_offset + extent.length));
         EXPECT_TRUE(
             std::equal(begin, end, bytes.begin() + static_cast<int64_t>(extent.child_offset)))
             << at;
