@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/buffer_pool.hpp"
+#include "plugins/formats/qcow2/l1_walk.hpp"
 #include "plugins/formats/qcow2/l2_tables.hpp"
 #include "plugins/formats/qcow2/packed_writer.hpp"
 #include "plugins/formats/qcow2/range_locks.hpp"
@@ -39,6 +40,7 @@ struct Settings {
   uint64_t slice = 64u << 10;
   int compression_level = 0;
   bool discard_requests = false;  ///< guest discards give space back to the file
+  bool discard_snapshot = true;   ///< … and so does what a snapshot frees
   bool discard_other = false;
   bool discard_no_unref = false;
 };
@@ -178,6 +180,19 @@ class Image {
   Status barrier(const Call& call);
   Status cover_hole(const Call& call);
 
+  // snapshot_change.cc: called with the mutex held
+  Status begin_exclusive(const Call& call, Lock& lock);
+  Result<uint64_t> reserve(const Call& call, uint64_t bytes);
+  Status release(const Call& call, ClusterRange range);
+  void give_back(const Call& call, ClusterRange range);
+  ClusterRange clusters_of(uint64_t offset, uint64_t bytes) const;
+  Status count_up(const Call& call, const L1Table& l1);
+  Status count_down(const Call& call, const L1Table& gone, L1Table& kept);
+  Status write_snapshots(const Call& call, std::vector<Snapshot> snapshots);
+  Status switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size);
+  Status adopt_flags(const Call& call, const L1Table& part);
+  Status all_or_broken(Status done);
+
   // bitmaps.cc
   Result<std::string> describe_bitmaps(const Call& call);
   Status mark_bitmaps_in_use(const Call& call);
@@ -193,6 +208,7 @@ class Image {
   uint64_t backing_size_ = 0;
   std::atomic<uint64_t> size_;
   std::vector<Snapshot> snapshots_;
+  uint64_t snapshots_bytes_ = 0;  ///< of the table in the file
 
   std::mutex mutex_;
   RangeLocks ranges_;

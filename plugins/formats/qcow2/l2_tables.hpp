@@ -47,6 +47,13 @@ class L2Tables {
 
   /** Reads an L1 table: the active one, or a snapshot's. */
   Status load_l1(const Call& call, uint64_t offset, uint32_t entries);
+  /** Another L1 table that is on the disk, or the same one after L2 tables were changed there.
+   * Nothing is dirty. */
+  void replace_l1(std::vector<uint64_t> l1, uint64_t offset) {
+    l1_ = std::move(l1);
+    l1_offset_ = offset;
+    cache_.clear();
+  }
   uint64_t l1_offset() const { return l1_offset_; }
   const std::vector<uint64_t>& l1() const { return l1_; }
 

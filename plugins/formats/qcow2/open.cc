@@ -37,6 +37,7 @@ Result<Settings> read_settings(const sdk::OpenContext& context, const Header& he
   settings.compression_level = static_cast<int>(options.number("compression_level"));
   settings.discard_requests =
       options.flag("pass-discard-request", context.has_flag(INSTAR_OPEN_UNMAP));
+  settings.discard_snapshot = options.flag("pass-discard-snapshot", true);
   settings.discard_other = options.flag("pass-discard-other");
   settings.discard_no_unref = options.flag("discard-no-unref");
   if (settings.discard_no_unref && header.version < 3)
@@ -124,7 +125,7 @@ Status Image::open_children(sdk::OpenContext& context) {
 }
 
 Status Image::load_metadata(const Call& call) {
-  auto snapshots = read_snapshots(call, file_, header_);
+  auto snapshots = read_snapshots(call, file_, header_, &snapshots_bytes_);
   if (!snapshots) {
     snapshots.error().message = "Could not read snapshots: " + snapshots.error().message;
     return std::move(snapshots).error();

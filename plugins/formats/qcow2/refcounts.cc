@@ -282,6 +282,48 @@ Result<uint64_t> Refcounts::allocate_at(const Call& call, uint64_t first, uint64
   return count;
 }
 
+Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
+  for (uint64_t cluster = hint_; cluster < end_;) {
+    if (block_offset(cluster >> geometry_.refblock_bits) == 0) {
+      cluster =
+          sdk::round_down(cluster, geometry_.refblock_entries()) + geometry_.refblock_entries();
+      continue;
+    }
+    INSTAR_TRY(const uint64_t run, free_run(call, cluster, count));
+    if (run == count) {
+      INSTAR_CHECK(set_new(call, {cluster, count}));
+      return cluster;
+    }
+    cluster += run + 1;
+  }
+  return run_at_end(call, count);
+}
+
+/** Behind all that is in use, with the blocks that count it. */
+Result<uint64_t> Refcounts::run_at_end(const Call& call, uint64_t count) {
+  const auto missing = [&](uint64_t block) { return block_offset(block) == 0; };
+  for (;;) {
+    const uint64_t start = std::max(end_, geometry_.clusters(file_.size()));
+    if ((start + count) >> (56 - geometry_.cluster_bits) != 0)
+      return fail(EFBIG, sdk::errno_text(EFBIG));
+    const uint64_t first_block = start >> geometry_.refblock_bits;
+    uint64_t blocks = 0;
+    for (uint64_t b = first_block; b <= (start + count + blocks - 1) >> geometry_.refblock_bits;
+         ++b)
+      blocks += missing(b);
+    const uint64_t last_block = (start + count + blocks - 1) >> geometry_.refblock_bits;
+    if (last_block >= table_.size()) {
+      INSTAR_CHECK(grow_table(call, last_block));
+      continue;
+    }
+    uint64_t cluster = start;
+    for (uint64_t b = first_block; b <= last_block; ++b)
+      if (missing(b)) INSTAR_CHECK(make_block(b, cluster++));
+    INSTAR_CHECK(set_new(call, {start, cluster - start + count}));
+    return cluster;
+  }
+}
+
 Status Refcounts::write_table(const Call& call) {
   const auto put = [&](uint64_t first, uint64_t count) {
     std::vector<uint8_t> bytes(count * 8);

@@ -4,6 +4,7 @@
  * thread-safe. Specification: "Host cluster management". */
 #pragma once
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -42,6 +43,14 @@ class Refcounts {
   /** Extends a range that was just allocated: sets aside the clusters from `first` on if they are
    * free. Returns how many. */
   Result<uint64_t> allocate_at(const Call& call, uint64_t first, uint64_t want);
+  /** Sets aside `count` clusters in a row, at least 1, with a count of 1. Returns the first. */
+  Result<uint64_t> allocate_run(const Call& call, uint64_t count);
+
+  /** For those who change blocks in the file themselves, once all is written back: where the blocks
+   * lie, and that what is in memory is outdated; and which clusters became free. */
+  const std::vector<uint64_t>& table() const { return table_; }
+  void forget_blocks() { blocks_.clear(); }
+  void note_free(uint64_t cluster) { hint_ = std::min(hint_, cluster); }
 
   /** Steps of writing back, with a barrier of the owner's between them: blocks, then the table
    * entries that refer to new ones, then (when the table moved) the header. */
@@ -71,6 +80,7 @@ class Refcounts {
                                uint64_t* slice_count);
   Status make_block(uint64_t index, uint64_t cluster);
   Status grow_table(const Call& call, uint64_t index);
+  Result<uint64_t> run_at_end(const Call& call, uint64_t count);
   uint64_t entry_byte(uint64_t cluster) const {
     return ((cluster & (geometry_.refblock_entries() - 1)) << geometry_.refcount_order) >> 3;
   }

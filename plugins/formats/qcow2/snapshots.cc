@@ -2,6 +2,7 @@
 #include "plugins/formats/qcow2/snapshots.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "plugins/formats/qcow2/image.hpp"
 
@@ -21,11 +22,14 @@ class TableReader {
     offset_ += length;
     return {};
   }
+  /** A name: it ends at the first NUL. */
   Result<std::string> text(size_t length) {
     std::string value(length, '\0');
     INSTAR_CHECK(read(value.data(), length));
+    value.resize(std::min(value.find('\0'), length));
     return value;
   }
+  uint64_t position() const { return offset_ - start_; }
   void align() { offset_ = sdk::round_up(offset_, 8); }
 
  private:
@@ -36,8 +40,6 @@ class TableReader {
 };
 
 Status read_extra(TableReader& reader, const Header& header, uint32_t length, Snapshot& snapshot) {
-  if (length > kMaxSnapshotExtra)
-    return fail(EFBIG, "Too much extra metadata in snapshot table entry");
   std::vector<uint8_t> bytes(length);
   INSTAR_CHECK(reader.read(bytes.data(), bytes.size()));
   SnapshotExtra extra{};
@@ -51,9 +53,16 @@ Status read_extra(TableReader& reader, const Header& header, uint32_t length, Sn
   return {};
 }
 
-Result<Snapshot> read_entry(TableReader& reader, const Header& header) {
+Result<Snapshot> read_entry(TableReader& reader, const Header& header, uint32_t index) {
   SnapshotEntry raw;
   INSTAR_CHECK(reader.read(&raw, sizeof raw));
+  if (raw.extra_data_size > kMaxSnapshotExtra) {
+    Error error = fail(EFBIG, "Too much extra metadata in snapshot table entry ", index);
+    error.hint =
+        "You can force-remove this extra metadata by updating the image via 'qemu-img check -r "
+        "all'";
+    return error;
+  }
   Snapshot snapshot;
   snapshot.l1_offset = raw.l1_table_offset;
   snapshot.l1_entries = raw.l1_size;
@@ -71,13 +80,14 @@ Result<Snapshot> read_entry(TableReader& reader, const Header& header) {
 }  // namespace
 
 Result<std::vector<Snapshot>> read_snapshots(const Call& call, const HostFile& file,
-                                             const Header& header) {
+                                             const Header& header, uint64_t* bytes) {
   std::vector<Snapshot> snapshots;
   TableReader reader(call, file, header.snapshots_offset);
   for (uint32_t i = 0; i < header.snapshots_count; ++i) {
-    INSTAR_TRY(Snapshot snapshot, read_entry(reader, header));
+    INSTAR_TRY(Snapshot snapshot, read_entry(reader, header, i));
     snapshots.push_back(std::move(snapshot));
   }
+  *bytes = reader.position();
   return snapshots;
 }
 
@@ -108,30 +118,61 @@ const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::strin
   return nullptr;
 }
 
+Status check_snapshot(const Geometry& geometry, const Snapshot& snapshot) {
+  if (snapshot.l1_entries > kMaxL1Bytes / 8) return fail(EFBIG, "Snapshot L1 table too large");
+  if (geometry.in_cluster(snapshot.l1_offset) != 0 || snapshot.l1_offset > INT64_MAX / 2)
+    return fail(EINVAL, "Snapshot L1 table offset invalid");
+  return {};
+}
+
+std::string new_snapshot_id(const std::vector<Snapshot>& snapshots) {
+  uint64_t largest = 0;
+  for (const auto& snapshot : snapshots)
+    largest = std::max<uint64_t>(largest, std::strtoull(snapshot.id.c_str(), nullptr, 10));
+  return std::to_string(largest + 1);
+}
+
+std::vector<uint8_t> serialize_snapshots(const std::vector<Snapshot>& snapshots) {
+  std::vector<uint8_t> out;
+  const auto append = [&](const void* data, size_t size) {
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    out.insert(out.end(), bytes, bytes + size);
+  };
+  for (const auto& snapshot : snapshots) {
+    SnapshotEntry entry{};
+    entry.l1_table_offset = snapshot.l1_offset;
+    entry.l1_size = snapshot.l1_entries;
+    entry.id_str_size = static_cast<uint16_t>(snapshot.id.size());
+    entry.name_size = static_cast<uint16_t>(snapshot.name.size());
+    entry.date_sec = snapshot.date_sec;
+    entry.date_nsec = snapshot.date_nsec;
+    entry.vm_clock_nsec = snapshot.vm_clock_nsec;
+    const bool small = snapshot.vm_state_size <= UINT32_MAX;
+    entry.vm_state_size = small ? static_cast<uint32_t>(snapshot.vm_state_size) : 0;
+    entry.extra_data_size =
+        static_cast<uint32_t>(sizeof(SnapshotExtra) + snapshot.unknown_extra.size());
+    const SnapshotExtra extra{snapshot.vm_state_size, snapshot.disk_size,
+                              snapshot.icount.value_or(UINT64_MAX)};
+    append(&entry, sizeof entry);
+    append(&extra, sizeof extra);
+    append(snapshot.unknown_extra.data(), snapshot.unknown_extra.size());
+    append(snapshot.id.data(), snapshot.id.size());
+    append(snapshot.name.data(), snapshot.name.size());
+    out.resize(sdk::round_up(out.size(), 8));
+  }
+  return out;
+}
+
 Result<std::string> Image::snapshot_list() {
   const std::lock_guard lock(mutex_);
   return snapshots_json(snapshots_);
-}
-
-Status Image::snapshot_create(const Call&, std::string_view, int64_t, int32_t) {
-  return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
-}
-
-Status Image::snapshot_apply(const Call&, std::string_view) {
-  return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
-}
-
-Status Image::snapshot_remove(const Call&, std::string_view, std::string_view) {
-  return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
 }
 
 Status Image::snapshot_load(const Call& call, std::string_view id) {
   const std::lock_guard lock(mutex_);
   const Snapshot* snapshot = find_snapshot(snapshots_, id);
   if (snapshot == nullptr) return fail(ENOENT, sdk::errno_text(ENOENT));
-  if (snapshot->l1_entries > kMaxL1Bytes / 8) return fail(EFBIG, "Snapshot L1 table too large");
-  if (geometry_.in_cluster(snapshot->l1_offset) != 0 || snapshot->l1_offset > INT64_MAX / 2)
-    return fail(EINVAL, "Snapshot L1 table offset invalid");
+  INSTAR_CHECK(check_snapshot(geometry_, *snapshot));
   return l2_.load_l1(call, snapshot->l1_offset, snapshot->l1_entries);
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "plugins/formats/qcow2/header.hpp"
+#include "plugins/formats/qcow2/geometry.hpp"
 
 namespace instar::qcow2 {
 
@@ -19,14 +19,23 @@ struct Snapshot {
   uint32_t date_nsec = 0;
   uint64_t vm_clock_nsec = 0;
   uint64_t vm_state_size = 0;
-  uint64_t disk_size = 0;
+  uint64_t disk_size = 0;  ///< bytes
   std::optional<uint64_t> icount;
   std::vector<uint8_t> unknown_extra;
 };
 
-/** Reads and checks the table that the header names. */
+/** Reads and checks the table that the header names; *bytes: its length in the file. */
 Result<std::vector<Snapshot>> read_snapshots(const Call& call, const HostFile& file,
-                                             const Header& header);
+                                             const Header& header, uint64_t* bytes);
+
+/** The table's bytes. */
+std::vector<uint8_t> serialize_snapshots(const std::vector<Snapshot>& snapshots);
+
+/** A number larger than those of all others. */
+std::string new_snapshot_id(const std::vector<Snapshot>& snapshots);
+
+/** Its L1 table lies where one may lie. */
+Status check_snapshot(const Geometry& geometry, const Snapshot& snapshot);
 
 /** JSON of instar.snapshot/1. */
 std::string snapshots_json(const std::vector<Snapshot>& snapshots);

@@ -114,4 +114,11 @@ void TableCache::forget(uint64_t offset, uint64_t length) {
     if (Slice* slice = find(at)) drop(*slice);
 }
 
+void TableCache::clear() {
+  slices_.clear();
+  index_.clear();
+  hand_ = last_ = 0;
+  dirty_count_ = 0;
+}
+
 }  // namespace instar::qcow2

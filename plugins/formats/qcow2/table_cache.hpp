@@ -32,6 +32,8 @@ class TableCache {
   Status write_back(const Call& call);
   /** Forgets [offset, offset + length), which is no table any more; unwritten changes too. */
   void forget(uint64_t offset, uint64_t length);
+  /** Forgets everything; nothing is dirty. */
+  void clear();
 
  private:
   struct Slice {

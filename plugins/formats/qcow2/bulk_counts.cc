@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/formats/qcow2/bulk_counts.hpp"
+
+#include <algorithm>
+
+namespace instar::qcow2 {
+namespace {
+constexpr uint64_t kWindowBytes = 64u << 20;
+}
+
+BulkCounts::BulkCounts(const Geometry& geometry, HostFile& file, const std::vector<uint64_t>& table)
+    : geometry_(geometry),
+      file_(file),
+      table_(table),
+      blocks_per_window_(std::max<uint64_t>(kWindowBytes >> geometry.cluster_bits, 1)) {}
+
+void BulkCounts::open(uint64_t window) {
+  const uint64_t first = window * blocks_per_window_;
+  const uint64_t count = std::min(blocks_per_window_, table_.size() - first);
+  begin_ = first << geometry_.refblock_bits;
+  end_ = (first + count) << geometry_.refblock_bits;
+  blocks_.clear();
+  blocks_.resize(count);
+}
+
+Result<BulkCounts::Block*> BulkCounts::block(const Call& call, uint64_t cluster) {
+  const uint64_t index = cluster >> geometry_.refblock_bits;
+  Block& block = blocks_[index - (begin_ >> geometry_.refblock_bits)];
+  if (block.counts != nullptr) return &block;
+  const uint64_t offset = table_[index] & kRefcountTableOffsetMask;
+  if (offset == 0) return nullptr;
+  if (geometry_.in_cluster(offset) != 0)
+    return fail(EIO, "Refblock offset ", hex(offset), " unaligned (reftable index: ", hex(index),
+                ")");
+  std::unique_ptr<uint8_t[]> counts(new uint8_t[geometry_.cluster_size]);
+  INSTAR_CHECK(file_.read(call, offset, counts.get(), geometry_.cluster_size));
+  block.counts = std::move(counts);
+  block.first = index << geometry_.refblock_bits;
+  return &block;
+}
+
+/** Calls change(block, index) for each count inside, whose block is nullptr where there is none. */
+template <class Change>
+Status BulkCounts::change(const Call& call, ClusterRange range, Change change) {
+  const uint64_t end = std::min(range.first + range.count, end_);
+  for (uint64_t cluster = std::max(range.first, begin_); cluster < end;) {
+    INSTAR_TRY(Block * block, this->block(call, cluster));
+    const uint64_t first = cluster & (geometry_.refblock_entries() - 1);
+    const uint64_t n = std::min(end - cluster, geometry_.refblock_entries() - first);
+    INSTAR_CHECK(change(block, first, n));
+    cluster += n;
+  }
+  return {};
+}
+
+Status BulkCounts::increase(const Call& call, ClusterRange range) {
+  const uint32_t order = geometry_.refcount_order;
+  const uint64_t max = geometry_.refcount_max();
+  const uint64_t last = range.first + range.count - 1;
+  if (last >> geometry_.refblock_bits >= table_.size())
+    return fail(EINVAL, "Cluster ", hex(last), " is in use, but beyond the refcount table");
+  return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
+    if (block == nullptr)
+      return fail(EINVAL, "Cluster ", hex(range.first), " is in use, but has no refcount");
+    block->changed = true;
+    for (uint64_t i = first; i < first + n; ++i) {
+      const uint64_t value = Refcounts::entry(block->counts.get(), i, order);
+      if (value >= max) return fail(EINVAL, "refcount would grow beyond ", max);
+      Refcounts::set_entry(block->counts.get(), i, order, value + 1);
+    }
+    return {};
+  });
+}
+
+void BulkCounts::note_freed(Block& block, uint64_t index, uint64_t entries) {
+  if (block.freed.empty()) block.freed.resize(sdk::div_up(entries, 64));
+  block.freed[index / 64] |= uint64_t{1} << (index % 64);
+}
+
+Status BulkCounts::decrease(const Call& call, ClusterRange range) {
+  const uint32_t order = geometry_.refcount_order;
+  return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
+    if (block == nullptr) return {};
+    block->changed = true;
+    for (uint64_t i = first; i < first + n; ++i) {
+      const uint64_t value = Refcounts::entry(block->counts.get(), i, order);
+      if (value == 0) continue;
+      Refcounts::set_entry(block->counts.get(), i, order, value - 1);
+      if (value == 1) note_freed(*block, i, geometry_.refblock_entries());
+    }
+    return {};
+  });
+}
+
+Result<uint64_t> BulkCounts::get(const Call& call, uint64_t cluster) {
+  INSTAR_TRY(const Block* block, this->block(call, cluster));
+  if (block == nullptr) return uint64_t{0};
+  return Refcounts::entry(block->counts.get(), cluster - block->first, geometry_.refcount_order);
+}
+
+Status BulkCounts::write(const Call& call) {
+  for (auto& block : blocks_) {
+    if (!block.changed) continue;
+    const uint64_t index = block.first >> geometry_.refblock_bits;
+    INSTAR_CHECK(file_.write(call, table_[index] & kRefcountTableOffsetMask, block.counts.get(),
+                             geometry_.cluster_size));
+    block.changed = false;
+  }
+  return {};
+}
+
+}  // namespace instar::qcow2

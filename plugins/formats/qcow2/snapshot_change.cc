@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshots are created, applied and removed. A step that is not complete never shows: the header's
+// fields that name the snapshot table, or the active L1 table, change in one write. Counts rise before
+// anything more refers to a cluster, and fall after; COPIED flags go before a second reference comes.
+#include <algorithm>
+#include <cstddef>
+
+#include "plugins/formats/qcow2/bulk_counts.hpp"
+#include "plugins/formats/qcow2/image.hpp"
+#include "plugins/formats/qcow2/l1_walk.hpp"
+
+namespace instar::qcow2 {
+namespace {
+
+constexpr size_t kMaxName = 255;
+
+/** Calls each(range) for all that the tables of `l1` refer to, and for the tables. */
+template <class Each>
+Status each_reference(const Call& call, const Geometry& geometry, HostFile& file, const L1Table& l1,
+                      Each each) {
+  L1Walk walk(geometry, file);
+  return walk.each(call, l1, [&](const L1Walk::Table& table) -> Status {
+    INSTAR_CHECK(each(ClusterRange{geometry.cluster_of(table.offset), 1}));
+    ClusterRange pending;
+    for (uint64_t at = 0; at < geometry.cluster_size; at += geometry.entry_size) {
+      const auto word = load_be<uint64_t>(table.entries + at);
+      const ClusterRange range = referenced(geometry, false, word);
+      if (range.count == 0) continue;
+      if ((word & kEntryCompressed) == 0 && geometry.in_cluster(word & kEntryOffsetMask) != 0)
+        return fail(EIO, "Cluster allocation offset ", hex(word & kEntryOffsetMask),
+                    " unaligned (L2 offset: ", hex(table.offset), ")");
+      if (pending.first + pending.count == range.first) {
+        pending.count += range.count;
+        continue;
+      }
+      if (pending.count != 0) INSTAR_CHECK(each(pending));
+      pending = range;
+    }
+    return pending.count != 0 ? each(pending) : Status{};
+  });
+}
+
+/** Entries that refer to something now belong to several tables. */
+Status clear_copied(const Call& call, const Geometry& geometry, HostFile& file, const L1Table& l1) {
+  L1Walk walk(geometry, file);
+  return walk.each(call, l1, [&](L1Walk::Table& table) -> Status {
+    for (uint64_t at = 0; at < geometry.cluster_size; at += geometry.entry_size) {
+      uint8_t& top = table.entries[at];
+      if ((top & (kEntryCopied >> 56)) == 0) continue;
+      top &= static_cast<uint8_t>(~(kEntryCopied >> 56));
+      table.changed = true;
+    }
+    return {};
+  });
+}
+
+/** Sets the COPIED flags of entries that refer into the open window, and of the L1's. */
+Status refresh_copied(const Call& call, const Geometry& geometry, HostFile& file,
+                      BulkCounts& counts, L1Table& l1) {
+  const auto flagged = [&](uint64_t word, uint64_t offset) -> Result<uint64_t> {
+    INSTAR_TRY(const uint64_t count, counts.get(call, geometry.cluster_of(offset)));
+    return count == 1 ? word | kEntryCopied : word & ~kEntryCopied;
+  };
+  L1Walk walk(geometry, file);
+  return walk.each(call, l1, [&](L1Walk::Table& table) -> Status {
+    if (counts.inside(geometry.cluster_of(table.offset))) {
+      INSTAR_TRY(l1[table.index], flagged(l1[table.index], table.offset));
+    }
+    for (uint64_t at = 0; at < geometry.cluster_size; at += geometry.entry_size) {
+      const auto word = load_be<uint64_t>(table.entries + at);
+      const uint64_t offset = word & kEntryOffsetMask;
+      if ((word & kEntryCompressed) != 0 || offset == 0) continue;
+      if (!counts.inside(geometry.cluster_of(offset))) continue;
+      INSTAR_TRY(const uint64_t fresh, flagged(word, offset));
+      if (fresh == word) continue;
+      store_be(table.entries + at, fresh);
+      table.changed = true;
+    }
+    return {};
+  });
+}
+
+/** The entries of `table` whose L2 tables `other` has not at the same place. */
+L1Table only_in(const L1Table& table, const L1Table& other) {
+  L1Table result(table.size());
+  for (size_t i = 0; i < table.size(); ++i) {
+    const uint64_t there = i < other.size() ? other[i] : 0;
+    if (((table[i] ^ there) & kL1OffsetMask) != 0) result[i] = table[i];
+  }
+  return result;
+}
+
+}  // namespace
+
+/** Nobody works on the image, and all that is in memory is on the disk. */
+Status Image::begin_exclusive(const Call& call, Lock& lock) {
+  for (;;) {
+    INSTAR_CHECK(begin_change(call, lock));
+    if (ranges_.wait(lock, 0, UINT64_MAX, Mode::kExclusive)) continue;
+    INSTAR_CHECK(write_metadata(call, lock));  // lets go of the lock at times
+    INSTAR_CHECK(write_refcounts(call));
+    if (frees_.empty() && packed_.empty() && !l2_.tables_dirty() && !l2_.l1_dirty() &&
+        !ranges_.conflicts(0, UINT64_MAX, Mode::kExclusive))
+      break;
+  }
+  packed_next_ = 0;
+  return {};
+}
+
+void Image::give_back(const Call& call, ClusterRange range) {
+  refcounts_.note_free(range.first);
+  // A wish: an image stays right without it.
+  if (settings_.discard_snapshot)
+    (void)file_.discard(call, range.first << geometry_.cluster_bits,
+                        range.count << geometry_.cluster_bits);
+}
+
+/** Nothing on the disk refers to these any more. */
+Status Image::release(const Call& call, ClusterRange range) {
+  std::vector<ClusterRange> unused;
+  INSTAR_CHECK(refcounts_.decrease(call, range, &unused));
+  for (const auto& freed : unused)
+    give_back(call, freed);
+  return {};
+}
+
+/** A place for `bytes` bytes, whose count is on the disk before anything refers to it. 0: for nothing.
+ */
+Result<uint64_t> Image::reserve(const Call& call, uint64_t bytes) {
+  if (bytes == 0) return uint64_t{0};
+  INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, geometry_.clusters(bytes)));
+  INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(barrier(call));
+  return first << geometry_.cluster_bits;
+}
+
+ClusterRange Image::clusters_of(uint64_t offset, uint64_t bytes) const {
+  return {geometry_.cluster_of(offset), geometry_.clusters(bytes)};
+}
+
+/** Adds 1 to the counts of all that `l1` refers to; or changes none, when one would overflow. */
+Status Image::count_up(const Call& call, const L1Table& l1) {
+  BulkCounts counts(geometry_, file_, refcounts_.table());
+  // What does not fit into memory at once is tried before anything is written.
+  for (const bool writes : {false, true}) {
+    if (!writes && counts.windows() <= 1) continue;
+    for (uint64_t window = 0; window < counts.windows(); ++window) {
+      counts.open(window);
+      INSTAR_CHECK(each_reference(call, geometry_, file_, l1, [&](ClusterRange range) {
+        return counts.increase(call, range);
+      }));
+      if (!writes) continue;
+      auto written = counts.write(call);
+      if (!written) broken_ = true;
+      INSTAR_CHECK(std::move(written));
+    }
+  }
+  refcounts_.forget_blocks();
+  return barrier(call);
+}
+
+/** Takes 1 from the counts of all that `gone` refers to, and brings the flags of `kept`, tables of the
+ * active L1, up to date. */
+Status Image::count_down(const Call& call, const L1Table& gone, L1Table& kept) {
+  BulkCounts counts(geometry_, file_, refcounts_.table());
+  for (uint64_t window = 0; window < counts.windows(); ++window) {
+    counts.open(window);
+    INSTAR_CHECK(each_reference(call, geometry_, file_, gone,
+                                [&](ClusterRange range) { return counts.decrease(call, range); }));
+    INSTAR_CHECK(counts.write(call));
+    INSTAR_CHECK(refresh_copied(call, geometry_, file_, counts, kept));
+    counts.each_freed([&](ClusterRange range) { give_back(call, range); });
+  }
+  refcounts_.forget_blocks();
+  return {};
+}
+
+/** Puts a new snapshot table into the image. */
+Status Image::write_snapshots(const Call& call, std::vector<Snapshot> snapshots) {
+  const auto bytes = serialize_snapshots(snapshots);
+  if (bytes.size() > kMaxSnapshotTable) return fail(EFBIG, sdk::errno_text(EFBIG));
+  INSTAR_TRY(const uint64_t offset, reserve(call, bytes.size()));
+  if (!bytes.empty()) INSTAR_CHECK(file_.write(call, offset, bytes.data(), bytes.size()));
+  INSTAR_CHECK(barrier(call));
+  struct {
+    Be<uint32_t> count;
+    Be<uint64_t> offset;
+  } const fields{static_cast<uint32_t>(snapshots.size()), offset};
+  static_assert(sizeof fields == 12);
+  INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, nb_snapshots), &fields, sizeof fields));
+  INSTAR_CHECK(barrier(call));
+  const ClusterRange old = clusters_of(header_.snapshots_offset, snapshots_bytes_);
+  header_.snapshots_count = fields.count;
+  header_.snapshots_offset = offset;
+  snapshots_ = std::move(snapshots);
+  snapshots_bytes_ = bytes.size();
+  return old.count != 0 ? release(call, old) : Status{};
+}
+
+/** The header names another active L1 table, and perhaps another size, from here on. */
+Status Image::switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size) {
+  struct {
+    Be<uint64_t> size;
+    Be<uint32_t> crypt_method;
+    Be<uint32_t> l1_size;
+    Be<uint64_t> l1_table_offset;
+  } const fields{size, header_.crypt_method, static_cast<uint32_t>(l1.size()), offset};
+  static_assert(sizeof fields == 24);
+  INSTAR_CHECK(write_l1(call, file_, offset, l1));
+  INSTAR_CHECK(barrier(call));
+  INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, size), &fields, sizeof fields));
+  INSTAR_CHECK(barrier(call));
+  header_.size = size;
+  header_.l1_entries = fields.l1_size;
+  header_.l1_offset = offset;
+  size_ = sdk::round_down(size, kSector);
+  refcounts_.protect({clusters_of(offset, l1.size() * 8)});
+  return {};
+}
+
+/** Part of the active L1 was brought up to date. */
+Status Image::adopt_flags(const Call& call, const L1Table& part) {
+  L1Table l1 = l2_.l1();
+  for (size_t i = 0; i < part.size(); ++i)
+    if (part[i] != 0) l1[i] = part[i];
+  if (l1 != l2_.l1()) INSTAR_CHECK(write_l1(call, file_, header_.l1_offset, l1));
+  l2_.replace_l1(std::move(l1), header_.l1_offset);
+  return {};
+}
+
+/** A change of many steps: when one of them fails, what is in memory may no longer be what is on the
+ * disk, and nothing more is written. */
+Status Image::all_or_broken(Status done) {
+  if (!done) broken_ = true;
+  return done;
+}
+
+Status Image::snapshot_create(const Call& call, std::string_view name, int64_t sec, int32_t nsec) {
+  if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_exclusive(call, lock));
+  if (snapshots_.size() >= kMaxSnapshots) return fail(EFBIG, sdk::errno_text(EFBIG));
+  L1Table l1 = l2_.l1();
+  for (auto& entry : l1)
+    entry &= ~kEntryCopied;
+  Snapshot snapshot;
+  snapshot.l1_entries = header_.l1_entries;
+  snapshot.id = new_snapshot_id(snapshots_);
+  snapshot.name = name.substr(0, kMaxName);
+  snapshot.date_sec = static_cast<uint32_t>(sec);
+  snapshot.date_nsec = static_cast<uint32_t>(nsec);
+  snapshot.disk_size = size();
+  snapshot.icount = 0;
+  INSTAR_TRY(snapshot.l1_offset, reserve(call, l1.size() * 8));
+  if (auto counted = count_up(call, l1); !counted) {
+    if (!broken_ && !l1.empty())
+      INSTAR_CHECK(release(call, clusters_of(snapshot.l1_offset, l1.size() * 8)));
+    return counted;
+  }
+  const auto change = [&]() -> Status {
+    INSTAR_CHECK(clear_copied(call, geometry_, file_, l1));
+    INSTAR_CHECK(adopt_flags(call, l1));
+    if (!l1.empty()) INSTAR_CHECK(write_l1(call, file_, snapshot.l1_offset, l1));
+    auto snapshots = snapshots_;
+    snapshots.push_back(std::move(snapshot));
+    return write_snapshots(call, std::move(snapshots));
+  };
+  return all_or_broken(change());
+}
+
+Status Image::snapshot_apply(const Call& call, std::string_view id) {
+  if (header_.bitmaps) return fail(EBUSY, "Device has active dirty bitmaps");
+  if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_exclusive(call, lock));
+  const Snapshot* snapshot = find_snapshot(snapshots_, id);
+  if (snapshot == nullptr) return fail(ENOENT, sdk::errno_text(ENOENT));
+  INSTAR_CHECK(check_snapshot(geometry_, *snapshot));
+  const uint64_t disk_size = snapshot->disk_size;
+  if (disk_size != size() && header_.version < 3)
+    return fail(ENOTSUP, "Can't resize a v2 image which has snapshots");
+  const uint64_t needed = sdk::div_up(disk_size, uint64_t{1} << geometry_.l1_shift);
+  if (disk_size > INT64_MAX || needed > kMaxL1Bytes / 8) return fail(EFBIG, sdk::errno_text(EFBIG));
+  INSTAR_TRY(L1Table l1, read_l1(call, file_, snapshot->l1_offset, snapshot->l1_entries));
+  l1.resize(std::max<uint64_t>(l1.size(), needed));
+
+  const L1Table old = l2_.l1();
+  for (size_t i = 0; i < l1.size(); ++i) {
+    l1[i] &= ~kEntryCopied;
+    if (i < old.size() && ((old[i] ^ l1[i]) & kL1OffsetMask) == 0) l1[i] = old[i];
+  }
+  L1Table coming = only_in(l1, old);
+  INSTAR_TRY(const uint64_t offset, reserve(call, l1.size() * 8));
+  if (auto counted = count_up(call, coming); !counted) {
+    if (!broken_) INSTAR_CHECK(release(call, clusters_of(offset, l1.size() * 8)));
+    return counted;
+  }
+  const auto change = [&]() -> Status {
+    const ClusterRange old_place = clusters_of(header_.l1_offset, old.size() * 8);
+    INSTAR_CHECK(clear_copied(call, geometry_, file_, coming));
+    INSTAR_CHECK(switch_l1(call, offset, l1, disk_size));
+    l2_.replace_l1(l1, offset);
+    INSTAR_CHECK(count_down(call, only_in(old, l1), coming));
+    INSTAR_CHECK(adopt_flags(call, coming));
+    return old_place.count != 0 ? release(call, old_place) : Status{};
+  };
+  return all_or_broken(change());
+}
+
+Status Image::snapshot_remove(const Call& call, std::string_view id, std::string_view name) {
+  if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_exclusive(call, lock));
+  auto snapshots = snapshots_;
+  const auto found = std::find_if(snapshots.begin(), snapshots.end(),
+                                  [&](const Snapshot& s) { return s.id == id && s.name == name; });
+  if (found == snapshots.end()) return fail(ENOENT, "Can't find the snapshot");
+  const Snapshot gone = *found;
+  INSTAR_CHECK(check_snapshot(geometry_, gone));
+  INSTAR_TRY(const L1Table l1, read_l1(call, file_, gone.l1_offset, gone.l1_entries));
+  snapshots.erase(found);
+  const auto change = [&]() -> Status {
+    INSTAR_CHECK(write_snapshots(call, std::move(snapshots)));
+    INSTAR_CHECK(write_refcounts(call));
+    // Only what the snapshot had too belongs to the active table alone now.
+    L1Table shared = l2_.l1();
+    for (size_t i = 0; i < shared.size(); ++i)
+      if (i >= l1.size() || (l1[i] & kL1OffsetMask) == 0) shared[i] = 0;
+    INSTAR_CHECK(count_down(call, l1, shared));
+    INSTAR_CHECK(adopt_flags(call, shared));
+    return l1.empty() ? Status{} : release(call, clusters_of(gone.l1_offset, l1.size() * 8));
+  };
+  return all_or_broken(change());
+}
+
+}  // namespace instar::qcow2
