@@ -16,6 +16,7 @@ struct CreationPlan {
   uint32_t abilities = 0;
   std::optional<std::string> backing, backing_format;
   bool preallocation = false, encryption = false, data_file = false;
+  std::string key_secrets;  ///< key=value,… : what opens the new image
 
   static void receive(void* opaque, const instar_options* abi, uint32_t abilities) {
     auto& plan = *static_cast<CreationPlan*>(opaque);
@@ -27,6 +28,13 @@ struct CreationPlan {
     plan.preallocation = preallocation != "off";
     plan.encryption = options.flag("encryption") || options.has("encrypt.format");
     plan.data_file = options.has("data_file");
+    for (const auto& option : options) {
+      if (!std::string_view(option.name).ends_with("key-secret")) continue;
+      if (!plan.key_secrets.empty()) plan.key_secrets += ',';
+      plan.key_secrets += cat(option.name, '=');
+      for (const char c : std::string_view(option.text))
+        plan.key_secrets.append(c == ',' ? 2 : 1, c);
+    }
   }
 };
 
@@ -125,6 +133,7 @@ class Conversion {
     CreationPlan plan;
     INSTAR_CHECK(check_plan(plan));
     has_backing_ = plan.backing.has_value();
+    target_options_ = plan.key_secrets;
     const auto text = [](const std::optional<std::string>& s) { return s ? s->c_str() : nullptr; };
     const instar_create_spec spec{
         sizeof spec,
@@ -152,7 +161,11 @@ class Conversion {
         arguments_.target_image_opts ? std::nullopt : std::optional(arguments_.target_format);
     auto spec = image_spec(arguments_.target, format, arguments_.target_image_opts,
                            INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, arguments_.target_cache);
-    if (arguments_.open_options) spec.options = arguments_.open_options->c_str();
+    if (arguments_.open_options) {
+      if (!target_options_.empty()) target_options_ += ',';
+      target_options_ += *arguments_.open_options;
+    }
+    if (!target_options_.empty()) spec.options = target_options_.c_str();
     INSTAR_TRY(target_, context_.open(spec));
     INSTAR_TRY(const uint64_t size, target_.node().size());
     if (arguments_.skip_create && size < total_)
@@ -216,6 +229,7 @@ class Conversion {
   uint64_t total_ = 0;
   bool created_ = false;
   bool has_backing_ = false;
+  std::string target_options_;  ///< what opens the target, besides its name
 };
 
 class Convert {

@@ -13,8 +13,7 @@ sdk::Result<const T*> pick(const sdk::EncryptionArgs& args, std::string_view opt
   const std::string name = args.options().text(option, fallback);
   const T* found = find(name);
   if (found == nullptr)
-    return sdk::fail(EINVAL, "Parameter '", args.shown(option), "' does not accept value '", name,
-                     "'");
+    return sdk::fail(EINVAL, "Parameter '", option, "' does not accept value '", name, "'");
   return found;
 }
 

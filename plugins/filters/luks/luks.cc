@@ -87,10 +87,11 @@ sdk::Result<std::unique_ptr<Luks>> Luks::create(const sdk::Host& host, const sdk
   return out;
 }
 
-sdk::Result<uint64_t> Luks::measure(const sdk::Host&, const sdk::Call&,
+sdk::Result<uint64_t> Luks::measure(const sdk::Host& host, const sdk::Call& call,
                                     const sdk::EncryptionArgs& args) {
   INSTAR_TRY(const CreateOptions options, read_create_options(args));
-  INSTAR_CHECK(key_secret_id(args));
+  INSTAR_TRY(const std::string id, key_secret_id(args));
+  INSTAR_CHECK(read_password(host, call, id));
   return header_length(options.meaning.spec);
 }
 

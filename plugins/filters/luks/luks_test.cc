@@ -81,9 +81,8 @@ TEST_F(LuksTest, CreationErrorsInTheWordsOfQemu) {
     return create_error(options);
   };
   EXPECT_EQ(with("cipher-alg", "des"), "Algorithm 'des' not supported");
-  EXPECT_EQ(with("cipher-alg", "foo"),
-            "Parameter 'encrypt.cipher-alg' does not accept value 'foo'");
-  EXPECT_EQ(with("hash-alg", "foo"), "Parameter 'encrypt.hash-alg' does not accept value 'foo'");
+  EXPECT_EQ(with("cipher-alg", "foo"), "Parameter 'cipher-alg' does not accept value 'foo'");
+  EXPECT_EQ(with("hash-alg", "foo"), "Parameter 'hash-alg' does not accept value 'foo'");
   EXPECT_EQ(with("cipher-alg", "cast5-128"), "Unsupported cipher mode xts");
   OptionList essiv = quick();
   essiv.text("ivgen-alg", "essiv").text("ivgen-hash-alg", "sha1");

@@ -10,25 +10,29 @@ namespace {
 
 constexpr uint64_t kBatchBytes = 1u << 20;
 
-/** A new image from the front: header, refcount table, refcount blocks, L1 table; with
- * preallocation also all L2 tables and then room for all guest clusters. Counted in clusters. */
+/** A new image from the front: header, refcount table, refcount blocks, the encryption's header, L1
+ * table; with preallocation also all L2 tables and then room for all guest clusters. Counted in clusters. */
 struct Layout {
   uint64_t table = 1;
   uint64_t blocks = 1;
+  uint64_t crypto = 0;
   uint64_t l1 = 0;
   uint64_t l2 = 0;
   uint64_t data = 0;
 
   uint64_t table_at() const { return 1; }
   uint64_t blocks_at() const { return table_at() + table; }
-  uint64_t l1_at() const { return blocks_at() + blocks; }
+  uint64_t crypto_at() const { return blocks_at() + blocks; }
+  uint64_t l1_at() const { return crypto_at() + crypto; }
   uint64_t l2_at() const { return l1_at() + l1; }
   uint64_t data_at() const { return l2_at() + l2; }
   uint64_t end() const { return data_at() + data; }
 };
 
-Result<Layout> plan_layout(const Header& header, const Geometry& geometry, bool preallocate) {
+Result<Layout> plan_layout(const Header& header, const Geometry& geometry, bool preallocate,
+                           uint64_t crypto_bytes) {
   Layout layout;
+  layout.crypto = geometry.clusters(crypto_bytes);
   const uint64_t l1_bytes = header.l1_entries * uint64_t{8};
   layout.l1 = geometry.clusters(l1_bytes);
   if (preallocate) {
@@ -66,14 +70,22 @@ Status write_units(const Call& call, HostFile& file, uint64_t offset, uint64_t c
 
 class Creator {
  public:
-  Creator(const Call& call, HostFile& file, const CreateOptions& options)
-      : call_(call), file_(file), options_(options), header_(options.header), geometry_(header_) {}
+  Creator(const sdk::CreateContext& context, HostFile& file, const CreateOptions& options)
+      : context_(context),
+        call_(context.call()),
+        file_(file),
+        options_(options),
+        header_(options.header),
+        geometry_(header_) {}
 
   Status run() {
     INSTAR_CHECK(choose_layout());
     if (options_.preallocation >= INSTAR_PREALLOCATION_FALLOC && !header_.has_data_file())
       INSTAR_CHECK(file_.node().resize(call_, offset(layout_.end()), options_.preallocation));
     INSTAR_CHECK(write_refcounts());
+    INSTAR_TRY(header_.crypto,
+               create_encryption(context_, options_.encryption, file_, offset(layout_.crypto_at()),
+                                 offset(layout_.crypto)));
     INSTAR_CHECK(write_l1());
     INSTAR_CHECK(write_l2());
     if (preallocates() && layout_.data != 0) {
@@ -101,7 +113,9 @@ class Creator {
                   "The image size is too large for file format 'qcow2' (try using a larger cluster "
                   "size)");
     header_.l1_entries = static_cast<uint32_t>(l1_entries);
-    INSTAR_TRY(layout_, plan_layout(header_, geometry_, preallocates()));
+    INSTAR_TRY(const uint64_t crypto,
+               measure_encryption(context_.host(), call_, options_.encryption, context_.options()));
+    INSTAR_TRY(layout_, plan_layout(header_, geometry_, preallocates(), crypto));
     header_.l1_offset = layout_.l1 != 0 ? offset(layout_.l1_at()) : 0;
     header_.refcount_table_offset = offset(layout_.table_at());
     header_.refcount_table_clusters = static_cast<uint32_t>(layout_.table);
@@ -156,6 +170,7 @@ class Creator {
                        entries);
   }
 
+  const sdk::CreateContext& context_;
   const Call& call_;
   HostFile& file_;
   const CreateOptions& options_;
@@ -180,7 +195,7 @@ Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(const sdk::NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
   INSTAR_CHECK(create_data_file(context, options));
-  return Creator(context.call(), file, options).run();
+  return Creator(context, file, options).run();
 }
 
 }  // namespace instar::qcow2

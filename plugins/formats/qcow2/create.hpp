@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "plugins/formats/qcow2/encryption.hpp"
 #include "plugins/formats/qcow2/geometry.hpp"
 #include "sdk/abi/resize.h"
 #include "sdk/cpp/options.hpp"
@@ -14,6 +15,7 @@ namespace instar::qcow2 {
 struct CreateOptions {
   Header header;  ///< features, widths, names; no offsets yet
   instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
+  EncryptionChoice encryption;
 };
 
 /** Errors in QEMU's words. `size` is in the header, rounded up to sectors. */

@@ -6,20 +6,6 @@
 namespace instar::qcow2 {
 namespace {
 
-Status read_encryption(const sdk::Options& options) {
-  const bool legacy = options.has("encryption");
-  if (legacy && options.has("encrypt.format"))
-    return fail(EINVAL,
-                "'encrypt.format' and its alias 'encryption' can't be used at the same time");
-  if (!options.has("encrypt.format") && !options.flag("encryption")) return {};
-  const std::string format = options.text("encrypt.format", "aes");
-  if (format != "aes" && format != "luks")
-    return fail(EINVAL, "Parameter 'format' does not accept value '", format, "'");
-  if (!options.has("encrypt.key-secret"))
-    return fail(EINVAL, "Parameter 'encrypt.key-secret' is required for cipher");
-  return fail(ENOTSUP, "The creation of encrypted qcow2 images is not supported yet");
-}
-
 Result<instar_preallocation> read_preallocation(const std::string& mode) {
   if (mode == "off") return INSTAR_PREALLOCATION_OFF;
   if (mode == "metadata") return INSTAR_PREALLOCATION_METADATA;
@@ -137,7 +123,8 @@ Result<uint64_t> read_size(uint64_t size) {
 Result<CreateOptions> read_create_options(const sdk::Options& options) {
   CreateOptions created;
   Header& header = created.header;
-  INSTAR_CHECK(read_encryption(options));
+  INSTAR_TRY(created.encryption, read_encryption(options));
+  header.crypt_method = created.encryption.method;
   const std::string mode = options.text("preallocation", "off");
   const auto preallocation = read_preallocation(mode);
   if (!preallocation) return bad_value("preallocation", mode);
@@ -177,6 +164,7 @@ Result<CreateOptions> read_measure_options(const sdk::Options& options) {
   INSTAR_CHECK(read_refcount_bits(options, "compat=1.1", header));
   INSTAR_TRY(created.preallocation, read_preallocation(options.text("preallocation", "off")));
   header.backing_file = options.text("backing_file");
+  if (options.text("encrypt.format") == "luks") created.encryption = {kCryptLuks, "luks"};
   return created;
 }
 

@@ -30,10 +30,10 @@ instar_extent Image::to_extent(const Run& run) const {
       break;
     case Kind::kData:
       extent.flags |= INSTAR_EXTENT_DATA;
-      if (sparse_inside_ == 1) extent.flags |= INSTAR_EXTENT_RECURSE;
+      if (sparse_inside_ == 1 && !cipher_) extent.flags |= INSTAR_EXTENT_RECURSE;
       break;
   }
-  if (header_.crypt_method != kCryptNone) {
+  if (cipher_) {
     extent.flags |= INSTAR_EXTENT_ENCRYPTED;
     return extent;
   }
@@ -67,8 +67,9 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
   length = std::min(length, kEntriesAtOnce << geometry_.cluster_bits);
   std::vector<Run> runs;
   INSTAR_CHECK(l2_.scan(call, offset, length, max, &runs));
-  if (sparse_inside_ < 0 && std::any_of(runs.begin(), runs.end(),
-                                        [](const Run& run) { return run.kind == Kind::kData; })) {
+  if (sparse_inside_ < 0 && !cipher_ && std::any_of(runs.begin(), runs.end(), [](const Run& run) {
+        return run.kind == Kind::kData;
+      })) {
     INSTAR_TRY(const bool sparse, sparse_inside(call));
     sparse_inside_ = sparse;
   }

@@ -153,13 +153,13 @@ void copy_v2_fields(const HeaderV2& raw, Header& header) {
 }
 
 Status check_compression_type(const Header& header) {
+  if (header.compression_type > kCompressionZstd)
+    return fail(ENOTSUP, "qcow2: unknown compression type: ", header.compression_type);
   const bool flagged = (header.incompatible & kIncompatCompression) != 0;
   if (header.compression_type == kCompressionZlib && flagged)
     return fail(EINVAL, "qcow2: Compression type incompatible feature bit must not be set");
   if (header.compression_type != kCompressionZlib && !flagged)
     return fail(EINVAL, "qcow2: Compression type incompatible feature bit must be set");
-  if (header.compression_type > kCompressionZstd)
-    return fail(ENOTSUP, "qcow2: unknown compression type: ", header.compression_type);
   return {};
 }
 
@@ -172,8 +172,6 @@ Status check_features(const Header& header) {
                 "Unsupported subcluster size: ", (1u << header.cluster_bits) / kSubclusters);
   if (header.refcount_order > 6)
     return fail(EINVAL, "Reference count entry width too large; may not exceed 64 bits");
-  if (header.crypt_method > kCryptLuks)
-    return fail(EINVAL, "Unsupported encryption method ", header.crypt_method);
   return {};
 }
 
@@ -188,12 +186,17 @@ Status check_tables(const Header& header) {
                            "Snapshot table"));
   INSTAR_CHECK(
       check_table(bits, header.l1_offset, header.l1_entries, 8, kMaxL1Bytes, "Active L1 table"));
-  if (header.size > INT64_MAX)
-    return fail(EFBIG, "Could not refresh total sector count: File too large");
   const uint32_t l2_bits = bits - (header.extended_l2() ? 4 : 3);
-  const uint64_t needed = sdk::div_up(header.size, uint64_t{1} << (bits + l2_bits));
+  const uint64_t table_covers = uint64_t{1} << (bits + l2_bits);
+  const uint64_t needed =
+      (header.size + table_covers - 1) >> (bits + l2_bits);  // wraps in QEMU too
   if (needed > INT32_MAX) return fail(EFBIG, "Image is too big");
   if (header.l1_entries < needed) return fail(EINVAL, "L1 table is too small");
+  if (header.crypt_method > kCryptLuks)
+    return fail(EINVAL, "Unsupported encryption method ",
+                static_cast<int32_t>(header.crypt_method));
+  if (header.size > INT64_MAX)
+    return fail(EFBIG, "Could not refresh total sector count: File too large");
   return {};
 }
 

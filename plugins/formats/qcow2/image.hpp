@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/buffer_pool.hpp"
+#include "plugins/formats/qcow2/encryption.hpp"
 #include "plugins/formats/qcow2/l1_walk.hpp"
 #include "plugins/formats/qcow2/l2_tables.hpp"
 #include "plugins/formats/qcow2/packed_writer.hpp"
@@ -133,6 +134,7 @@ class Image {
 
   // read.cc
   Status read_run(const Call& call, const Run& run, const IoVec& to, uint64_t position);
+  Status read_plain(const Call& call, const Run& run, const IoVec& to, uint64_t position);
   Status read_backing(const Call& call, uint64_t guest, const IoVec& to, uint64_t position,
                       uint64_t length);
   Status read_unlocked(const Call& call, uint64_t guest, void* to, uint64_t length);
@@ -159,6 +161,8 @@ class Image {
   uint64_t subclusters(uint64_t begin, uint64_t end) const;
   Status finish(const Call& call, const Piece& piece, Status written);
   Status write_piece(const Call& call, const Piece& piece, const IoVec& from, uint64_t position);
+  Status write_host(const Call& call, const Piece& piece, uint64_t begin, const IoVec& from,
+                    uint64_t position, uint64_t length);
   void note_hole(uint64_t end);
   Piece placed(const instar_placement& placement) const;
   Result<bool> reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end);
@@ -204,6 +208,8 @@ class Image {
   const Geometry geometry_;
   HostFile file_;
   HostFile data_file_;
+  std::unique_ptr<ContentCipher> cipher_;  ///< nullptr: not encrypted
+  bool preallocated_ = false;              ///< at open
   sdk::NodeRef backing_;
   uint64_t backing_size_ = 0;
   std::atomic<uint64_t> size_;

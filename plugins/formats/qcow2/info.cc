@@ -22,11 +22,11 @@ Result<std::string> Image::info() {
     json.field("lazy-refcounts", (header_.compatible & kCompatLazyRefcounts) != 0);
   if (!bitmaps.empty()) json.key("bitmaps").raw(bitmaps);
   json.field("refcount-bits", 1u << header_.refcount_order);
-  if (header_.has_data_file() && header_.data_file) json.field("data-file", *header_.data_file);
-  if (header_.crypt_method == kCryptAes)
-    json.key("encrypt").begin_object().field("format", "aes").end_object();
-  else if (header_.crypt_method == kCryptLuks)
-    json.key("encrypt").begin_object().field("format", "luks").end_object();
+  if (header_.version >= 3 && header_.data_file) json.field("data-file", *header_.data_file);
+  if (cipher_) {
+    INSTAR_TRY(const std::string encryption, cipher_->scheme().describe(true));
+    json.key("encrypt").raw(encryption);
+  }
   if (header_.has_data_file()) json.field("data-file-raw", header_.data_file_raw());
   if (header_.version >= 3)
     json.field("corrupt", (header_.incompatible & kIncompatCorrupt) != 0)

@@ -78,10 +78,12 @@ Result<std::optional<uint64_t>> bitmaps_bytes(const Geometry& geometry, sdk::Nod
 
 }  // namespace
 
-Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& options,
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
                                              sdk::NodeRef source) {
   INSTAR_TRY(const CreateOptions created, read_measure_options(options));
   const Geometry geometry(created.header);
+  INSTAR_TRY(const uint64_t crypto,
+             measure_encryption(host, Call(nullptr), created.encryption, options));
   uint64_t size = created.header.size;
   if (source) {
     INSTAR_TRY(size, source.size());
@@ -105,7 +107,8 @@ Result<instar_measure_result> Image::measure(sdk::Host, const sdk::Options& opti
   }
   instar_measure_result result{};
   result.struct_size = sizeof result;
-  result.fully_allocated = fully_allocated_bytes(geometry, size);
+  result.fully_allocated =
+      fully_allocated_bytes(geometry, size) + sdk::round_up(crypto, geometry.cluster_size);
   result.required = result.fully_allocated - size + data;
   if (source && created.header.version >= 3) {
     INSTAR_TRY(const auto bitmaps, bitmaps_bytes(geometry, source, content));

@@ -55,12 +55,7 @@ Status check_state(const sdk::OpenContext& context, const Header& header) {
                   "qcow2: Image was not closed properly; its reference counts must be repaired "
                   "before it can be opened read/write");
   }
-  if (header.crypt_method == kCryptLuks && !header.crypto)
-    return fail(EINVAL, "Missing CRYPTO header for crypt method 2");
-  if (context.has_flag(INSTAR_OPEN_NO_IO) || header.crypt_method == kCryptNone) return {};
-  if (!context.options().has("encrypt.key-secret"))
-    return fail(EINVAL, "Parameter 'encrypt.key-secret' is required for cipher");
-  return fail(ENOTSUP, "The content of encrypted qcow2 images is not supported yet");
+  return {};
 }
 
 }  // namespace
@@ -89,6 +84,7 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const Settings settings, read_settings(context, header));
   std::unique_ptr<Image> image(
       new Image(context.host(), std::move(header), std::move(file), settings, context.flags()));
+  INSTAR_TRY(image->cipher_, ContentCipher::open(context, image->header_, image->file_));
   INSTAR_CHECK(image->open_children(context));
   INSTAR_CHECK(image->load_metadata(context.call()));
   return image;
@@ -132,14 +128,16 @@ Status Image::load_metadata(const Call& call) {
   }
   snapshots_ = *std::move(snapshots);
   if ((flags_ & INSTAR_OPEN_NO_IO) != 0) return {};
-  return l2_.load_l1(call, header_.l1_offset, header_.l1_entries);
+  INSTAR_CHECK(l2_.load_l1(call, header_.l1_offset, header_.l1_entries));
+  preallocated_ = !l2_.l1().empty() && l2_.l1()[0] != 0;
+  return {};
 }
 
 bool Image::offers(std::string_view id) const {
   const bool writable = (flags_ & INSTAR_OPEN_WRITE) != 0;
   if (id == INSTAR_COMPRESS_ID) return writable && !header_.has_data_file();
   if (id == INSTAR_BITMAP_ID) return header_.version >= 3;
-  if (id == INSTAR_MAP_ID) return header_.crypt_method == kCryptNone;
+  if (id == INSTAR_MAP_ID) return !cipher_;
   return true;
 }
 
@@ -149,7 +147,9 @@ void Image::limits(instar_node_limits& limits) const {
   limits.discard_alignment = static_cast<uint32_t>(geometry_.cluster_size);
   limits.optimal_transfer =
       static_cast<uint32_t>(std::max<uint64_t>(geometry_.cluster_size, 1u << 20));
-  if (!backing_) limits.flags |= INSTAR_NODE_ZERO_INIT;
+  // Clusters that were allocated but never written decrypt to noise.
+  if (!backing_ && !(cipher_ && preallocated_)) limits.flags |= INSTAR_NODE_ZERO_INIT;
+  if (cipher_) limits.request_alignment = kSector;
   if (geometry_.zero_flag || !backing_)
     limits.flags |= INSTAR_NODE_SPARSE_ZERO;
   else

@@ -37,7 +37,7 @@ Status Image::read(const Call& call, uint64_t offset, IoVec to) {
 Status Image::read_run(const Call& call, const Run& run, const IoVec& to, uint64_t position) {
   switch (run.kind) {
     case Kind::kData:
-      return data().read(call, run.host, to, position, run.length);
+      return read_plain(call, run, to, position);
     case Kind::kUnallocated:
     case Kind::kUnallocatedPlaced:
       return read_backing(call, run.guest, to, position, run.length);
@@ -49,6 +49,12 @@ Status Image::read_run(const Call& call, const Run& run, const IoVec& to, uint64
   }
   to.fill_zero(position, run.length);
   return {};
+}
+
+Status Image::read_plain(const Call& call, const Run& run, const IoVec& to, uint64_t position) {
+  INSTAR_CHECK(data().read(call, run.host, to, position, run.length));
+  if (!cipher_) return {};
+  return cipher_->decrypt(run.guest, run.host, to, position, run.length);
 }
 
 Status Image::read_backing(const Call& call, uint64_t guest, const IoVec& to, uint64_t position,

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "plugins/formats/qcow2/testing_cipher.hpp"
 #include "sdk/abi/compress.h"
 #include "sdk/abi/info.h"
 
@@ -65,6 +66,10 @@ class RawDeflate {
 const void* find(const instar_host*, instar_call* call, uint32_t kind, const char* name) {
   if (kind == INSTAR_KIND_CODEC && std::string_view(name) == "zlib")
     return sdk::CodecTable<RawDeflate>::ops();
+  if (kind == INSTAR_KIND_ENCRYPTION && std::string_view(name) == "aes")
+    return sdk::EncryptionTable<ToyAes>::ops();
+  if (kind == INSTAR_KIND_ENCRYPTION && std::string_view(name) == "luks")
+    return sdk::EncryptionTable<ToyLuks>::ops();
   Call(call).report(fail(ENOENT, "no such codec: ", name));
   return nullptr;
 }

@@ -44,7 +44,8 @@ class MemoryFile {
   instar_node node_{&kOps, this};
 };
 
-/** A host with the codecs "zlib" (raw deflate) and nothing else. */
+/** A host with the codec "zlib" (raw deflate), the encryption of testing_cipher.hpp, and nothing
+ * else. */
 const instar_host* host();
 
 /** Options by name; numbers may be written as such. */

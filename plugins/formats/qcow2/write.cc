@@ -122,7 +122,7 @@ Status Image::place(const Call& call, Piece& piece) {
   INSTAR_TRY(const ClusterRange range,
              refcounts_.allocate(call, geometry_.clusters(piece.end - start)));
   piece.host = range.first << geometry_.cluster_bits;
-  piece.pristine = range.first >= unused_from && file_.grows_with_zeroes();
+  piece.pristine = range.first >= unused_from && file_.grows_with_zeroes() && !cipher_;
   const uint64_t end = start + (range.count << geometry_.cluster_bits);
   if (end < piece.end) piece.end = piece.cow_end = end;
   return {};
@@ -204,6 +204,14 @@ Status Image::copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* 
   return read_unlocked(call, begin, to, content_end - begin);
 }
 
+/** Guest bytes from `begin` on go to where the piece has them. */
+Status Image::write_host(const Call& call, const Piece& piece, uint64_t begin, const IoVec& from,
+                         uint64_t position, uint64_t length) {
+  const uint64_t host = piece.host + (begin - geometry_.cluster_start(piece.begin));
+  if (cipher_) return cipher_->write(call, data(), begin, host, from, position, length);
+  return data().write(call, host, from, position, length);
+}
+
 Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& from,
                           uint64_t position) {
   uint64_t begin = piece.cow_begin;
@@ -221,9 +229,8 @@ Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& fro
       }
     }
   }
-  const uint64_t host = piece.host + (begin - geometry_.cluster_start(piece.begin));
   if (begin == piece.begin && end == piece.end)
-    return data().write(call, host, from, position, end - begin);
+    return write_host(call, piece, begin, from, position, end - begin);
 
   const auto around = packed_buffers_.take();  // two clusters: one for each side
   uint8_t* const head = around.data();
@@ -240,7 +247,7 @@ Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& fro
     INSTAR_CHECK(copy_old(call, piece.end, end, tail));
     pieces.push_back({tail, end - piece.end});
   }
-  return data().write(call, host, IoVec(pieces.data(), pieces.size()), 0, end - begin);
+  return write_host(call, piece, begin, IoVec(pieces.data(), pieces.size()), 0, end - begin);
 }
 
 Status Image::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) {

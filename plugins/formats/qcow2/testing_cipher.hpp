@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file testing_cipher.hpp For unit tests: schemes "aes" and "luks" that are no ciphers, but give
+ * noise when a sector is decrypted by another number than it was encrypted by. */
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "sdk/cpp/encryption.hpp"
+
+namespace instar::qcow2::testing {
+
+/** @tparam kHeader whether the key lies in a header, as with LUKS. The key is the secret's name. */
+template <bool kHeader>
+class ToyScheme {
+ public:
+  static sdk::Result<std::unique_ptr<ToyScheme>> open(const sdk::Host&, const sdk::Call&,
+                                                      const sdk::EncryptionArgs& args) {
+    auto out = std::make_unique<ToyScheme>();
+    if constexpr (kHeader) INSTAR_CHECK(args.io().read(0, sdk::Bytes(out->header_)));
+    if (args.describe_only()) return out;
+    INSTAR_TRY(out->key_, key_of(args));
+    if (kHeader && out->key_ != out->header_[0]) return sdk::fail(EINVAL, "wrong key");
+    return out;
+  }
+  sdk::Result<std::string> describe(bool) const {
+    return std::string(kHeader ? R"({"format":"luks"})" : R"({"format":"aes"})");
+  }
+  instar_encryption_info info() const { return {sizeof(instar_encryption_info), kSector, 0}; }
+  sdk::Status encrypt(uint64_t offset, sdk::Bytes data) { return work(offset, data); }
+  sdk::Status decrypt(uint64_t offset, sdk::Bytes data) { return work(offset, data); }
+
+ protected:
+  static constexpr size_t kSector = 512;
+  static constexpr size_t kHeaderLength = 5000;
+
+  static sdk::Result<uint8_t> key_of(const sdk::EncryptionArgs& args) {
+    const std::string name = args.options().text("key-secret");
+    if (name.empty())
+      return sdk::fail(EINVAL, "Parameter '", args.shown("key-secret"), "' is required for cipher");
+    return static_cast<uint8_t>(name[0]);
+  }
+  sdk::Status work(uint64_t offset, sdk::Bytes data) const {
+    if (offset % kSector != 0 || data.size() % kSector != 0)
+      return sdk::fail(EINVAL, "not whole sectors");
+    for (size_t i = 0; i < data.size(); ++i)
+      data[i] ^=
+          static_cast<uint8_t>(((offset + i) / kSector + 1) * 0x9e3779b97f4a7c15 >> 56) ^ key_;
+    return {};
+  }
+
+  uint8_t header_[kSector] = {};
+  uint8_t key_ = 0;
+};
+
+using ToyAes = ToyScheme<false>;
+
+class ToyLuks : public ToyScheme<true> {
+ public:
+  static sdk::Result<std::unique_ptr<ToyLuks>> open(const sdk::Host& host, const sdk::Call& call,
+                                                    const sdk::EncryptionArgs& args) {
+    INSTAR_TRY(const auto opened, ToyScheme::open(host, call, args));
+    return std::make_unique<ToyLuks>(static_cast<ToyLuks&>(*opened));
+  }
+  static sdk::Result<std::unique_ptr<ToyLuks>> create(const sdk::Host&, const sdk::Call&,
+                                                      const sdk::EncryptionArgs& args) {
+    auto out = std::make_unique<ToyLuks>();
+    INSTAR_TRY(out->key_, key_of(args));
+    out->header_[0] = out->key_;
+    INSTAR_CHECK(args.io().allocate(kHeaderLength));
+    INSTAR_CHECK(args.io().write(0, sdk::ConstBytes(out->header_)));
+    return out;
+  }
+  static sdk::Result<uint64_t> measure(const sdk::Host&, const sdk::Call&,
+                                       const sdk::EncryptionArgs&) {
+    return uint64_t{kHeaderLength};
+  }
+  sdk::Status amend(const sdk::Call&, const sdk::Options& options, const sdk::HeaderIo& io, bool) {
+    header_[0] = static_cast<uint8_t>(options.text("new-secret")[0]);
+    return io.write(0, sdk::ConstBytes(header_));
+  }
+};
+
+}  // namespace instar::qcow2::testing
