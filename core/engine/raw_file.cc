@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -35,12 +34,8 @@ std::unique_ptr<RawFile> RawFile::of(block::Node& node) {
   file->device_ = S_ISREG(st.st_mode) ? st.st_dev : st.st_rdev;
   file->inode_ = S_ISREG(st.st_mode) ? st.st_ino : 0;
   struct statfs fs;
-  if (file->regular_ && fstatfs(raw.fd, &fs) == 0) {
-    if (fs.f_bsize > 0) file->block_size_ = static_cast<uint64_t>(fs.f_bsize);
-    // ext4 reserves and counts every block of a delayed allocation by itself; space that is there
-    // already is written at twice the speed. Others gain nothing from it.
-    file->reserving_ = fs.f_type == EXT4_SUPER_MAGIC;
-  }
+  if (file->regular_ && fstatfs(raw.fd, &fs) == 0 && fs.f_bsize > 0)
+    file->block_size_ = static_cast<uint64_t>(fs.f_bsize);
   return file;
 }
 
@@ -78,15 +73,6 @@ int RawFile::write(uint64_t offset, const void* from, size_t len) const {
     len -= static_cast<size_t>(n);
   }
   return 0;
-}
-
-void RawFile::reserve(uint64_t offset, uint64_t len) const {
-  constexpr uint64_t kWorthwhile = 128u << 10;
-  if (len < kWorthwhile || !reserving_.load(std::memory_order_relaxed)) return;
-  const int result = fallocate(fd_, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(base_ + offset),
-                               static_cast<off_t>(len));
-  // Also when space runs out: the write that follows says so in its own words.
-  if (result != 0) reserving_.store(false, std::memory_order_relaxed);
 }
 
 bool RawFile::same_file_system(const RawFile& source) const {

@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -29,8 +28,6 @@ class RawFile {
   /** Negative errno; bytes beyond the end read as zeroes. */
   int read(uint64_t offset, void* to, size_t len) const;
   int write(uint64_t offset, const void* from, size_t len) const;
-  /** Takes space for data that is about to be written, where that is faster. */
-  void reserve(uint64_t offset, uint64_t len) const;
 
   /** Regular files on one file system. */
   bool same_file_system(const RawFile& source) const;
@@ -49,7 +46,6 @@ class RawFile {
   uint64_t base_ = 0;
   bool direct_ = false;
   bool regular_ = false;
-  mutable std::atomic<bool> reserving_{false};
   uint64_t block_size_ = 4096;
   dev_t device_ = 0;
   ino_t inode_ = 0;

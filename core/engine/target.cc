@@ -85,7 +85,6 @@ Status Target::write_raw(const Call& call, std::span<const WriteRun> runs) const
       INSTAR_CHECK(write_node(call, run));
       continue;
     }
-    file_->reserve(run.offset, run.length);
     const int result = file_->write(run.offset, run.data, run.length);
     if (result < 0) return write_error(run.offset, -result);
   }
@@ -158,7 +157,6 @@ Status Target::fill(const Call& call, const std::vector<Placed>& placed, size_t*
     if (!status) return write_error(place.offset, status.error().code);
     return {};
   }
-  file->reserve(place.child_offset, length);
   const int result = file->write(place.child_offset, first.data, length);
   if (result < 0) return write_error(place.offset, -result);
   return {};
