@@ -60,8 +60,6 @@ NodeNames make_names(const Driver& driver, const json::object& given, const Node
   document["driver"] = driver.name();
   for (auto& [key, value] : identity)
     document[key] = std::move(value);
-  auto nested = options::nest(document);
-  if (nested) document = std::move(*nested);
   for (const auto& child : node.children())
     if (child.role != INSTAR_CHILD_BACKING || backing_overridden)
       document[child.name] = parsed(child.node->names().options);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 namespace instar::zstd {
 namespace {
@@ -33,6 +34,18 @@ bool begins_frame(sdk::ConstBytes in) {
   const auto magic = sdk::load_le<uint32_t>(in.data());
   return magic == ZSTD_MAGICNUMBER ||
          (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
+// The content's length as the frame's header says it. 2^64 - 1 means unknown to the library, but can
+// also stand in a header.
+std::optional<uint64_t> declared_length(sdk::ConstBytes frame) {
+  constexpr size_t kDescriptor = 4;
+  constexpr uint8_t kHasLength = 0xe0;  // Frame_Content_Size_flag, Single_Segment_flag
+  const uint64_t length = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (length == ZSTD_CONTENTSIZE_ERROR) return std::nullopt;
+  if (length == ZSTD_CONTENTSIZE_UNKNOWN && (frame[kDescriptor] & kHasLength) == 0)
+    return std::nullopt;
+  return length;
 }
 
 }  // namespace
@@ -93,28 +106,26 @@ sdk::Result<int64_t> ZstdCodec::decompress(sdk::ConstBytes in, sdk::Bytes out) {
   do {
     const size_t frame = ZSTD_findFrameCompressedSize(in.data(), in.size());
     if (ZSTD_isError(frame) != 0) return damaged(frame);
-    INSTAR_TRY(const size_t length, decompress_frame(in.first(frame), out.subspan(done)));
+    const uint64_t limit = max_output_ != 0 ? max_output_ - done : UINT64_MAX;
+    INSTAR_TRY(const size_t length, decompress_frame(in.first(frame), out.subspan(done), limit));
     done += length;
     in = in.subspan(frame);
   } while (done < out.size() && begins_frame(in));
   return static_cast<int64_t>(done);
 }
 
-sdk::Result<size_t> ZstdCodec::decompress_frame(sdk::ConstBytes frame, sdk::Bytes out) {
-  const unsigned long long declared = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  if (max_output_ != 0 && declared != ZSTD_CONTENTSIZE_UNKNOWN &&
-      declared != ZSTD_CONTENTSIZE_ERROR && declared > max_output_)
-    return sdk::fail(EIO, "the zstd frame declares ", declared, " bytes, more than ", max_output_);
-  const auto room = static_cast<size_t>(
-      max_output_ != 0 ? std::min<uint64_t>(out.size(), max_output_) : out.size());
+sdk::Result<size_t> ZstdCodec::decompress_frame(sdk::ConstBytes frame, sdk::Bytes out,
+                                                uint64_t limit) {
+  if (const auto declared = declared_length(frame); declared && *declared > limit)
+    return sdk::fail(EIO, "the zstd frame declares ", *declared, " bytes, more than ", limit);
+  const auto room = static_cast<size_t>(std::min<uint64_t>(out.size(), limit));
   const size_t length =
       ZSTD_decompressDCtx(decompressor_.get(), out.data(), room, frame.data(), frame.size());
   if (ZSTD_isError(length) == 0) return length;
   const ZSTD_ErrorCode code = ZSTD_getErrorCode(length);
   if (code != ZSTD_error_dstSize_tooSmall && code != ZSTD_error_dstBuffer_null)
     return damaged(length);
-  if (room < out.size())
-    return sdk::fail(EIO, "the zstd frame is longer than ", max_output_, " bytes");
+  if (room == limit) return sdk::fail(EIO, "the zstd frame is longer than ", limit, " bytes");
   return fill_from_longer_frame(frame, out);
 }
 

@@ -27,7 +27,7 @@ class ZstdCodec {
 
   sdk::Status prepare_compressor();
   sdk::Status prepare_decompressor();
-  sdk::Result<size_t> decompress_frame(sdk::ConstBytes frame, sdk::Bytes out);
+  sdk::Result<size_t> decompress_frame(sdk::ConstBytes frame, sdk::Bytes out, uint64_t limit);
   sdk::Result<size_t> fill_from_longer_frame(sdk::ConstBytes frame, sdk::Bytes out);
 
   struct Free {

@@ -129,6 +129,28 @@ TEST(ZstdCodec, MaxOutputRefusesMore) {
   Block out(8192);
   EXPECT_TRUE(open(0, 0, 5000)->decompress(packed, out));
   EXPECT_FALSE(open(0, 0, 4999)->decompress(packed, out));
+  // Also when the output has no room for more either.
+  Block full(4999);
+  EXPECT_FALSE(open(0, 0, 4999)->decompress(packed, full));
+}
+
+TEST(ZstdCodec, MaxOutputIsForAllFrames) {
+  Block packed = pack(*open(), mixed(3000));
+  packed.insert(packed.end(), packed.begin(), packed.end());
+  Block out(5000);
+  EXPECT_FALSE(open(0, 0, 5000)->decompress(packed, out));
+  out.resize(6000);
+  EXPECT_TRUE(open(0, 0, 6000)->decompress(packed, out));
+}
+
+TEST(ZstdCodec, ContentOfUnknownLengthIsWrittenOtherwiseThanTheLargestLength) {
+  // One segment of 2^64 - 1 bytes, as its header says, with a block of one repeated byte.
+  Block frame = {0x28, 0xb5, 0x2f, 0xfd, 0xe0};
+  frame.insert(frame.end(), 8, 0xff);
+  for (const uint8_t byte : {0x03, 0x80, 0x00, 0x72})  // the last block, 4096 times 'r'
+    frame.push_back(byte);
+  Block out(4096);
+  EXPECT_FALSE(open(0, 0, 4096)->decompress(frame, out));
 }
 
 TEST(ZstdCodec, WideWindowIsRefusedInsteadOfAllocated) {
