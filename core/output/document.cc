@@ -75,16 +75,6 @@ void append_percent(std::string& out, int64_t part, int64_t whole, std::string_v
   out += after;
 }
 
-void append_repairs(std::string& out, const object& result) {
-  const int64_t leaks = number_or(result, "leaks-fixed", 0);
-  const int64_t corruptions = number_or(result, "corruptions-fixed", 0);
-  if (leaks == 0 && corruptions == 0) return;
-  out += "The following inconsistencies were found and repaired:\n\n";
-  append_count_line(out, "    ", leaks, " leaked clusters\n");
-  append_count_line(out, "    ", corruptions, " corruptions\n\n");
-  out += "Double checking the fixed image now...\n";
-}
-
 void append_findings(std::string& out, const object& result) {
   const int64_t corruptions = number_or(result, "corruptions", 0);
   const int64_t leaks = number_or(result, "leaks", 0);
@@ -134,7 +124,6 @@ std::string document_text(std::string_view kind, const value& document, Style st
 
 std::string check_text(const object& result) {
   std::string out;
-  append_repairs(out, result);
   append_findings(out, result);
   const int64_t total = number_or(result, "total-clusters", 0);
   const int64_t allocated = number_or(result, "allocated-clusters", 0);

@@ -168,18 +168,6 @@ TEST_F(Document, CheckFindings) {
             "\n3 internal errors have occurred during the check.\n");
 }
 
-TEST_F(Document, CheckRepairs) {
-  EXPECT_EQ(check(R"({"image-end-offset": 1441792, "total-clusters": 160, "check-errors": 0,
-                      "leaks-fixed": 1, "allocated-clusters": 17})"),
-            "The following inconsistencies were found and repaired:\n\n"
-            "    1 leaked clusters\n"
-            "    0 corruptions\n\n"
-            "Double checking the fixed image now...\n"
-            "No errors were found on the image.\n"
-            "17/160 = 10.62% allocated, 0.00% fragmented, 0.00% compressed clusters\n"
-            "Image end offset: 1441792\n");
-}
-
 TEST_F(Document, Measure) {
   const value with = parsed(R"({"required": 1441792, "fully-allocated": 10813440, "bitmaps": 0})");
   EXPECT_EQ(document_text("measure", with, Style::kHuman),

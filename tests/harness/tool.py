@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A disk image tool under test or the genuine one: how it is run, and what of its output may differ."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -59,8 +60,8 @@ def differences(name, wanted, got):
 
 def told_apart(left, right):
     """Of long texts only the lines that differ."""
-    if isinstance(left, str) and left.count("\n") > 4 and left.count("\n") == right.count("\n"):
-        pairs = [(a.strip(), b.strip()) for a, b in zip(left.splitlines(), right.splitlines()) if a != b]
+    if isinstance(left, str) and max(left.count("\n"), right.count("\n")) > 4:
+        pairs = [(a.strip(), b.strip()) for a, b in itertools.zip_longest(left.splitlines(), right.splitlines(), fillvalue="-") if a != b]
         return [f"  genuine: {a}    ours: {b}" for a, b in pairs[:4]]
     return [f"  genuine: {shortened(left)}", f"  ours:    {shortened(right)}"]
 

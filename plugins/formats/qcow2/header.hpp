@@ -50,8 +50,12 @@ struct Header {
   bool extended_l2() const { return (incompatible & kIncompatExtendedL2) != 0; }
 };
 
-/** Reads and checks everything that can be checked without the rest of the file. */
-Result<Header> read_header(const Call& call, const HostFile& file);
+/** Where the snapshot table lies makes sense; `name` is what the message calls it. */
+Status check_snapshot_pointer(const Header& header, const char* name);
+
+/** Reads and checks everything that can be checked without the rest of the file. `for_check`: not
+ * what a check looks at itself. */
+Result<Header> read_header(const Call& call, const HostFile& file, bool for_check = false);
 
 /** The header's cluster, from byte 0 to the end of the backing file's name. ENOSPC when it does not
  * fit into a cluster. */

@@ -2,6 +2,10 @@
 #include "plugins/formats/qcow2/host_file.hpp"
 
 namespace instar::qcow2 {
+namespace {
+/** No file is read beyond, as QEMU has it. */
+constexpr uint64_t kMaxEnd = sdk::round_down(INT64_MAX, 1u << 30);
+}  // namespace
 
 IoSlice::IoSlice(const IoVec& all, uint64_t position, uint64_t length) {
   all.walk(position, length, [&](uint8_t* piece, uint64_t, size_t n) {
@@ -30,6 +34,7 @@ HostFile& HostFile::operator=(HostFile&& other) noexcept {
 
 Status HostFile::read(const Call& call, uint64_t offset, const IoVec& to, uint64_t position,
                       uint64_t length) const {
+  if (offset > kMaxEnd || length > kMaxEnd - offset) return fail(EIO, sdk::errno_text(EIO));
   const uint64_t end = size();
   const uint64_t present = offset < end ? std::min(length, end - offset) : 0;
   if (present < length) to.fill_zero(position + present, length - present);

@@ -22,9 +22,11 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/buffer_pool.hpp"
+#include "plugins/formats/qcow2/corruption.hpp"
 #include "plugins/formats/qcow2/encryption.hpp"
 #include "plugins/formats/qcow2/l1_walk.hpp"
 #include "plugins/formats/qcow2/l2_tables.hpp"
+#include "plugins/formats/qcow2/overlap.hpp"
 #include "plugins/formats/qcow2/packed_writer.hpp"
 #include "plugins/formats/qcow2/range_locks.hpp"
 #include "plugins/formats/qcow2/refcounts.hpp"
@@ -44,6 +46,7 @@ struct Settings {
   bool discard_snapshot = true;   ///< … and so does what a snapshot frees
   bool discard_other = false;
   bool discard_no_unref = false;
+  OverlapChecks overlap_checks = kOverlapCached;
 };
 
 class Image {
@@ -85,6 +88,8 @@ class Image {
   Status bitmap_set_enabled(const Call&, std::string_view name, bool enabled);
   Status bitmap_walk(const Call&, std::string_view name, void* opaque, instar_bitmap_run_fn run);
   Status bitmap_set_dirty(const Call&, std::string_view name, uint64_t offset, uint64_t length);
+  Status check(const Call& call, uint32_t fix, instar_check_result& result,
+               const instar_sink* messages, const instar_progress* progress);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -196,6 +201,10 @@ class Image {
   Status switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size);
   Status adopt_flags(const Call& call, const L1Table& part);
   Status all_or_broken(Status done);
+  // check.cc
+  Status check_locked(const Call& call, uint32_t fix, instar_check_result& result,
+                      const instar_sink* messages);
+  Status repair_dirty(const Call& call);
 
   // bitmaps.cc
   Result<std::string> describe_bitmaps(const Call& call);
@@ -221,6 +230,7 @@ class Image {
   L2Tables l2_;
   Refcounts refcounts_;
   PackedWriter packed_;
+  Corruption corruption_;
   struct Pending {
     ClusterRange range;
     bool requested;

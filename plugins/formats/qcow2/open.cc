@@ -39,6 +39,7 @@ Result<Settings> read_settings(const sdk::OpenContext& context, const Header& he
       options.flag("pass-discard-request", context.has_flag(INSTAR_OPEN_UNMAP));
   settings.discard_snapshot = options.flag("pass-discard-snapshot", true);
   settings.discard_other = options.flag("pass-discard-other");
+  INSTAR_TRY(settings.overlap_checks, read_overlap_checks(options));
   settings.discard_no_unref = options.flag("discard-no-unref");
   if (settings.discard_no_unref && header.version < 3)
     return fail(EINVAL, "discard-no-unref is only supported since qcow2 version 3");
@@ -50,10 +51,6 @@ Status check_state(const sdk::OpenContext& context, const Header& header) {
   if (context.writable() && !context.has_flag(INSTAR_OPEN_CHECK)) {
     if ((header.incompatible & kIncompatCorrupt) != 0)
       return fail(EACCES, "qcow2: Image is corrupt; cannot be opened read/write");
-    if ((header.incompatible & kIncompatDirty) != 0)
-      return fail(EACCES,
-                  "qcow2: Image was not closed properly; its reference counts must be repaired "
-                  "before it can be opened read/write");
   }
   return {};
 }
@@ -72,6 +69,7 @@ Image::Image(sdk::Host host, Header header, HostFile file, const Settings& setti
       refcounts_(geometry_, file_, std::min<uint64_t>(geometry_.cluster_size, 64u << 10),
                  settings.refcount_cache),
       packed_(file_),
+      corruption_(file_, header_, (flags & INSTAR_OPEN_WRITE) != 0),
       clusters_(geometry_.cluster_size),
       packed_buffers_(2 * geometry_.cluster_size) {}
 
@@ -79,7 +77,7 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const sdk::NodeRef node, context.file());
   const bool flushes = !context.has_flag(INSTAR_OPEN_NO_FLUSH);
   INSTAR_TRY(HostFile file, HostFile::open(node, flushes));
-  INSTAR_TRY(Header header, read_header(context.call(), file));
+  INSTAR_TRY(Header header, read_header(context.call(), file, context.has_flag(INSTAR_OPEN_CHECK)));
   INSTAR_CHECK(check_state(context, header));
   INSTAR_TRY(const Settings settings, read_settings(context, header));
   std::unique_ptr<Image> image(
@@ -121,6 +119,8 @@ Status Image::open_children(sdk::OpenContext& context) {
 }
 
 Status Image::load_metadata(const Call& call) {
+  if ((flags_ & INSTAR_OPEN_CHECK) != 0)  // the check reads the snapshot table itself
+    return l2_.load_l1(call, header_.l1_offset, header_.l1_entries);
   auto snapshots = read_snapshots(call, file_, header_, &snapshots_bytes_);
   if (!snapshots) {
     snapshots.error().message = "Could not read snapshots: " + snapshots.error().message;
@@ -130,7 +130,8 @@ Status Image::load_metadata(const Call& call) {
   if ((flags_ & INSTAR_OPEN_NO_IO) != 0) return {};
   INSTAR_CHECK(l2_.load_l1(call, header_.l1_offset, header_.l1_entries));
   preallocated_ = !l2_.l1().empty() && l2_.l1()[0] != 0;
-  return {};
+  const bool dirty = (header_.incompatible & kIncompatDirty) != 0;
+  return dirty && (flags_ & INSTAR_OPEN_WRITE) != 0 ? repair_dirty(call) : Status{};
 }
 
 bool Image::offers(std::string_view id) const {

@@ -25,6 +25,13 @@ class Refcounts {
   /** Reads the table. Cheap when it was done already. */
   Status load(const Call& call, uint64_t offset, uint32_t clusters);
   bool loaded() const { return loaded_; }
+  /** Forgets all that is known, as somebody else changed it: load comes next. */
+  void reset() {
+    blocks_.clear();
+    dirty_entries_.clear();
+    loaded_ = false;
+    hint_ = 0;
+  }
   /** Clusters that must never be given out, whatever the counts say; besides the header and the
    * refcount table. */
   void protect(std::vector<ClusterRange> ranges) { protected_ = std::move(ranges); }

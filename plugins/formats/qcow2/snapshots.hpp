@@ -22,6 +22,7 @@ struct Snapshot {
   uint64_t disk_size = 0;  ///< bytes
   std::optional<uint64_t> icount;
   std::vector<uint8_t> unknown_extra;
+  uint32_t extra_length = 0;  ///< of all extra data, as read
 };
 
 /** Reads and checks the table that the header names; *bytes: its length in the file. */

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+// The snapshot table, read in a way that repairs what it can.
+#include <algorithm>
+#include <cstddef>
+
+#include "plugins/formats/qcow2/checker.hpp"
+
+namespace instar::qcow2 {
+namespace {
+
+constexpr uint64_t kNeededExtra = 16;  // of version 3: VM state size and disk size
+constexpr uint64_t kCache = 1u << 20;
+constexpr uint64_t kSlice = 64u << 10;
+
+Error unreadable(const Error& error) {
+  return fail(error.code, "Failed to read snapshot table: ", sdk::errno_text(error.code));
+}
+
+/** Reads one entry behind another. */
+class Reader {
+ public:
+  Reader(const Call& call, const HostFile& file, uint64_t offset)
+      : call_(call), file_(file), start_(offset), offset_(offset) {}
+
+  uint64_t length() const { return offset_ - start_; }
+  void align() { offset_ = sdk::round_up(offset_, 8); }
+  void skip(uint64_t length) { offset_ += length; }
+  Status read(void* to, uint64_t length) {
+    if (auto done = file_.read(call_, offset_, to, length); !done) return unreadable(done.error());
+    offset_ += length;
+    return {};
+  }
+  Status read(std::string& to, uint64_t length) {
+    to.resize(length);
+    return read(to.data(), length);
+  }
+
+ private:
+  const Call& call_;
+  const HostFile& file_;
+  uint64_t start_;
+  uint64_t offset_;
+};
+
+void take_extra(const std::vector<uint8_t>& bytes, uint64_t disk_size, Snapshot& snapshot) {
+  SnapshotExtra extra{};
+  std::copy_n(bytes.data(), std::min(bytes.size(), sizeof extra),
+              reinterpret_cast<uint8_t*>(&extra));
+  if (bytes.size() >= 8) snapshot.vm_state_size = extra.vm_state_size_large;
+  snapshot.disk_size = bytes.size() >= 16 ? uint64_t{extra.disk_size} : disk_size;
+  if (bytes.size() >= 24 && extra.icount != UINT64_MAX) snapshot.icount = extra.icount;
+  if (bytes.size() > sizeof extra)
+    snapshot.unknown_extra.assign(bytes.begin() + sizeof extra, bytes.end());
+}
+
+void append(std::vector<uint8_t>& out, const void* data, size_t size) {
+  const auto* bytes = static_cast<const uint8_t*>(data);
+  out.insert(out.end(), bytes, bytes + size);
+}
+
+void append_entry(std::vector<uint8_t>& out, const Snapshot& snapshot) {
+  SnapshotEntry entry;
+  entry.l1_table_offset = snapshot.l1_offset;
+  entry.l1_size = snapshot.l1_entries;
+  entry.id_str_size = static_cast<uint16_t>(snapshot.id.size());
+  entry.name_size = static_cast<uint16_t>(snapshot.name.size());
+  entry.date_sec = snapshot.date_sec;
+  entry.date_nsec = snapshot.date_nsec;
+  entry.vm_clock_nsec = snapshot.vm_clock_nsec;
+  // The small field holds what fits; the extra data has all.
+  entry.vm_state_size =
+      snapshot.vm_state_size <= UINT32_MAX ? static_cast<uint32_t>(snapshot.vm_state_size) : 0;
+  entry.extra_data_size =
+      static_cast<uint32_t>(sizeof(SnapshotExtra) + snapshot.unknown_extra.size());
+  SnapshotExtra extra;
+  extra.vm_state_size_large = snapshot.vm_state_size;
+  extra.disk_size = snapshot.disk_size;
+  extra.icount = snapshot.icount.value_or(UINT64_MAX);
+  out.resize(sdk::round_up(out.size(), 8));
+  append(out, &entry, sizeof entry);
+  append(out, &extra, sizeof extra);
+  append(out, snapshot.unknown_extra.data(), snapshot.unknown_extra.size());
+  append(out, snapshot.id.data(), snapshot.id.size());
+  append(out, snapshot.name.data(), snapshot.name.size());
+}
+
+}  // namespace
+
+/** Fills in image_.snapshots. *dropped: entries and extra data that are too much and are left out. */
+Status Checker::read_snapshots_repairing(uint64_t* dropped) {
+  const uint32_t count = image_.header.snapshots_count;
+  Reader reader(call_, image_.file, image_.header.snapshots_offset);
+  uint64_t table_length = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint64_t before = reader.length();
+    reader.align();
+    SnapshotEntry raw;
+    INSTAR_CHECK(reader.read(&raw, sizeof raw));
+    Snapshot snapshot;
+    snapshot.l1_offset = raw.l1_table_offset;
+    snapshot.l1_entries = raw.l1_size;
+    snapshot.date_sec = raw.date_sec;
+    snapshot.date_nsec = raw.date_nsec;
+    snapshot.vm_clock_nsec = raw.vm_clock_nsec;
+    snapshot.vm_state_size = raw.vm_state_size;
+    uint32_t extra_size = raw.extra_data_size;
+    const uint32_t too_much = extra_size > kMaxSnapshotExtra ? extra_size - kMaxSnapshotExtra : 0;
+    if (too_much != 0 && !fixes_errors()) {
+      Error error = fail(EFBIG, "Too much extra metadata in snapshot table entry ", i);
+      error.hint = "You can force-remove this extra metadata with qemu-img check -r all";
+      return error;
+    }
+    if (too_much != 0) {
+      say("Discarding too much extra metadata in snapshot table entry ", i, " (", extra_size, " > ",
+          kMaxSnapshotExtra, ")\n");
+      ++*dropped;
+      extra_size = kMaxSnapshotExtra;
+    }
+    std::vector<uint8_t> extra(extra_size);
+    INSTAR_CHECK(reader.read(extra.data(), extra.size()));
+    reader.skip(too_much);
+    take_extra(extra, image_.header.size, snapshot);
+    INSTAR_CHECK(reader.read(snapshot.id, raw.id_str_size));
+    INSTAR_CHECK(reader.read(snapshot.name, raw.name_size));
+    table_length =
+        sdk::round_up(table_length, 8) + sizeof raw + extra_size + raw.id_str_size + raw.name_size;
+    if (table_length > kMaxSnapshotTable || reader.length() > INT32_MAX) {
+      if (!fixes_errors()) {
+        Error error = fail(EFBIG, "Snapshot table is too big");
+        error.hint = sdk::cat("You can force-remove all ", count - i,
+                              " overhanging snapshots with qemu-img check -r all");
+        return error;
+      }
+      say("Discarding ", count - i, " overhanging snapshots (snapshot table is too big)\n");
+      *dropped += count - i;
+      image_.header.snapshots_count = i;
+      image_.snapshots_bytes = before;
+      return {};
+    }
+    snapshot.extra_length = extra_size;
+    image_.snapshots.push_back(std::move(snapshot));
+  }
+  image_.snapshots_bytes = reader.length();
+  return {};
+}
+
+Status Checker::read_snapshot_table() {
+  Header& header = image_.header;
+  const uint32_t given = header.snapshots_count;
+  image_.snapshots.clear();
+  uint64_t dropped = 0;
+  if (given > kMaxSnapshots && fixes_errors()) {
+    say("Discarding ", given - kMaxSnapshots, " overhanging snapshots\n");
+    dropped = given - kMaxSnapshots;
+    header.snapshots_count = kMaxSnapshots;
+  }
+  auto status = check_snapshot_pointer(header, "snapshot table");
+  if (!status) {
+    say_as_program(status.error(), "ERROR ");
+    if (header.snapshots_count > kMaxSnapshots)
+      say("You can force-remove all ", header.snapshots_count - kMaxSnapshots,
+          " overhanging snapshots with qemu-img check -r all\n");
+  } else if (status = read_snapshots_repairing(&dropped); !status) {
+    say_as_program(status.error(), "ERROR failed to read the snapshot table: ");
+  }
+  if (!status) {
+    ++snapshots_.check_errors;
+    header.snapshots_offset = header.snapshots_count = 0;
+    image_.snapshots.clear();
+    return status;
+  }
+  snapshots_.corruptions += static_cast<int64_t>(dropped);
+  if (header.snapshots_count != given) {
+    const Be<uint32_t> count = header.snapshots_count;
+    status = image_.file.write(call_, offsetof(HeaderV2, nb_snapshots), &count, sizeof count);
+    if (status) status = image_.file.flush(call_);
+    if (!status) {
+      ++snapshots_.check_errors;
+      say("ERROR failed to update the snapshot count in the image header: ",
+          sdk::errno_text(status.error().code), "\n");
+      return status;
+    }
+    const int64_t reduced = given - header.snapshots_count;
+    snapshots_.corruptions_fixed += reduced;
+    snapshots_.corruptions -= reduced;
+  }
+  if (header.version < 3) return {};
+  for (size_t i = 0; i < image_.snapshots.size(); ++i) {
+    if (image_.snapshots[i].extra_length >= kNeededExtra) continue;
+    ++snapshots_.corruptions;
+    say(error_or_repairing(), " snapshot table entry ", i, " is incomplete\n");
+  }
+  return {};
+}
+
+/** Clusters in a row. */
+Result<ClusterRange> Checker::allocate(Refcounts& refcounts, uint64_t clusters) {
+  std::vector<ClusterRange> too_short;
+  for (;;) {
+    INSTAR_TRY(const ClusterRange range, refcounts.allocate(call_, clusters));
+    if (range.count < clusters) {
+      too_short.push_back(range);
+      continue;
+    }
+    std::vector<ClusterRange> unused;
+    for (const auto& free : too_short)
+      INSTAR_CHECK(refcounts.decrease(call_, free, &unused));
+    return range;
+  }
+}
+
+/** Writes the table anew, as it was read. */
+Status Checker::repair_snapshot_table() {
+  fix_ = asked_fix_;
+  if (snapshots_.corruptions == 0 || !fixes_errors()) return {};
+  const auto write_table = [&]() -> Status {
+    Header& header = image_.header;
+    std::vector<uint8_t> bytes;
+    for (const auto& snapshot : image_.snapshots)
+      append_entry(bytes, snapshot);
+    Refcounts refcounts(geometry_, image_.file, std::min(geometry_.cluster_size, kSlice), kCache);
+    INSTAR_CHECK(
+        refcounts.load(call_, header.refcount_table_offset, header.refcount_table_clusters));
+    INSTAR_TRY(const ClusterRange place, allocate(refcounts, geometry_.clusters(bytes.size())));
+    if (refcounts.moved()) return fail(EFBIG, sdk::errno_text(EFBIG));
+    const uint64_t offset = place.first << geometry_.cluster_bits;
+    INSTAR_CHECK(write_checked(offset, bytes.data(), bytes.size(), 0));
+    INSTAR_CHECK(refcounts.write_blocks(call_));
+    INSTAR_CHECK(image_.file.flush(call_));
+    INSTAR_CHECK(refcounts.write_table(call_));
+    INSTAR_CHECK(image_.file.flush(call_));
+    const ClusterRange old{geometry_.cluster_of(header.snapshots_offset),
+                           geometry_.clusters(image_.snapshots_bytes)};
+    const Be<uint64_t> pointer = offset;
+    INSTAR_CHECK(
+        image_.file.write(call_, offsetof(HeaderV2, snapshots_offset), &pointer, sizeof pointer));
+    INSTAR_CHECK(image_.file.flush(call_));
+    header.snapshots_offset = offset;
+    image_.snapshots_bytes = bytes.size();
+    std::vector<ClusterRange> unused;
+    INSTAR_CHECK(refcounts.decrease(call_, old, &unused));
+    return refcounts.write_blocks(call_);
+  };
+  if (auto written = write_table(); !written) {
+    ++snapshots_.check_errors;
+    say("ERROR failed to update snapshot table: ", sdk::errno_text(written.error().code), "\n");
+    return written;
+  }
+  snapshots_.corruptions_fixed += snapshots_.corruptions;
+  snapshots_.corruptions = 0;
+  return {};
+}
+
+}  // namespace instar::qcow2
