@@ -94,7 +94,7 @@ TEST(Header, StatesThatForbidWriting) {
   EXPECT_EQ(verdict({{72, be64(2)}}, INSTAR_OPEN_WRITE),
             "qcow2: Image is corrupt; cannot be opened read/write");
   EXPECT_EQ(verdict({{72, be64(1)}}), "");
-  EXPECT_NE(verdict({{72, be64(1)}}, INSTAR_OPEN_WRITE), "");
+  EXPECT_EQ(verdict({{72, be64(1)}}, INSTAR_OPEN_WRITE), "");  // repaired
   EXPECT_EQ(verdict({{32, be32(1)}}), "Parameter 'encrypt.key-secret' is required for cipher");
   EXPECT_EQ(verdict({{32, be32(1)}}, INSTAR_OPEN_NO_IO), "");
   EXPECT_EQ(verdict({{72, be64(4)}}), "'data-file' is required for this image");

@@ -53,37 +53,6 @@ void take_extra(const std::vector<uint8_t>& bytes, uint64_t disk_size, Snapshot&
     snapshot.unknown_extra.assign(bytes.begin() + sizeof extra, bytes.end());
 }
 
-void append(std::vector<uint8_t>& out, const void* data, size_t size) {
-  const auto* bytes = static_cast<const uint8_t*>(data);
-  out.insert(out.end(), bytes, bytes + size);
-}
-
-void append_entry(std::vector<uint8_t>& out, const Snapshot& snapshot) {
-  SnapshotEntry entry;
-  entry.l1_table_offset = snapshot.l1_offset;
-  entry.l1_size = snapshot.l1_entries;
-  entry.id_str_size = static_cast<uint16_t>(snapshot.id.size());
-  entry.name_size = static_cast<uint16_t>(snapshot.name.size());
-  entry.date_sec = snapshot.date_sec;
-  entry.date_nsec = snapshot.date_nsec;
-  entry.vm_clock_nsec = snapshot.vm_clock_nsec;
-  // The small field holds what fits; the extra data has all.
-  entry.vm_state_size =
-      snapshot.vm_state_size <= UINT32_MAX ? static_cast<uint32_t>(snapshot.vm_state_size) : 0;
-  entry.extra_data_size =
-      static_cast<uint32_t>(sizeof(SnapshotExtra) + snapshot.unknown_extra.size());
-  SnapshotExtra extra;
-  extra.vm_state_size_large = snapshot.vm_state_size;
-  extra.disk_size = snapshot.disk_size;
-  extra.icount = snapshot.icount.value_or(UINT64_MAX);
-  out.resize(sdk::round_up(out.size(), 8));
-  append(out, &entry, sizeof entry);
-  append(out, &extra, sizeof extra);
-  append(out, snapshot.unknown_extra.data(), snapshot.unknown_extra.size());
-  append(out, snapshot.id.data(), snapshot.id.size());
-  append(out, snapshot.name.data(), snapshot.name.size());
-}
-
 }  // namespace
 
 /** Fills in image_.snapshots. *dropped: entries and extra data that are too much and are left out. */
@@ -215,9 +184,7 @@ Status Checker::repair_snapshot_table() {
   if (snapshots_.corruptions == 0 || !fixes_errors()) return {};
   const auto write_table = [&]() -> Status {
     Header& header = image_.header;
-    std::vector<uint8_t> bytes;
-    for (const auto& snapshot : image_.snapshots)
-      append_entry(bytes, snapshot);
+    const std::vector<uint8_t> bytes = serialize_snapshots(image_.snapshots);
     Refcounts refcounts(geometry_, image_.file, std::min(geometry_.cluster_size, kSlice), kCache);
     INSTAR_CHECK(
         refcounts.load(call_, header.refcount_table_offset, header.refcount_table_clusters));
