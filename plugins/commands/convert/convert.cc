@@ -2,9 +2,8 @@
 /** @file convert.cc The command convert: copies images into a new or existing one, perhaps of
  * another format. */
 #include "plugins/commands/convert/arguments.hpp"
-#include "sdk/abi/bitmap.h"
+#include "plugins/commands/convert/bitmap_copy.hpp"
 #include "sdk/abi/compress.h"
-#include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::convert {
@@ -50,6 +49,8 @@ class Conversion {
     if (!arguments_.skip_create) INSTAR_CHECK(create_target());
     INSTAR_CHECK(open_target());
     auto copied = copy();
+    if (copied && arguments_.bitmaps)
+      copied = copy_bitmaps(context_, sources_[0].node(), target_.node());
     if (!copied) {
       (void)target_.close();
       discard_target();
@@ -87,16 +88,7 @@ class Conversion {
     if (!arguments_.bitmaps) return {};
     if (sources_.size() > 1)
       return fail(EINVAL, "Copying bitmaps only possible with single source");
-    void* self = nullptr;
-    const auto* ops = sources_[0].node().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
-    if (ops == nullptr) return fail(ENOTSUP, "Source lacks bitmap support");
-    StringSink text;
-    OutgoingCall call(&context_.call());
-    INSTAR_CHECK(call.status(ops->list(self, call.abi(), text.abi())));
-    size_t count = 0;
-    JsonObject::each_item(text.text, [&](std::string_view) { ++count; });
-    if (count > 0) return fail(ENOTSUP, "Copying bitmaps is not supported yet");
-    return {};
+    return convert::check_bitmaps(sources_[0].node(), arguments_.skip_broken_bitmaps);
   }
 
   /** All that can be told to be wrong without touching the target, in QEMU's order and words. */
@@ -177,8 +169,7 @@ class Conversion {
     if (arguments_.compress &&
         target_.node().interface<instar_compress_ops>(INSTAR_COMPRESS_ID, &self) == nullptr)
       return fail(ENOTSUP, "Compression not supported for this file format");
-    if (arguments_.bitmaps &&
-        target_.node().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self) == nullptr)
+    if (arguments_.bitmaps && !has_bitmaps(target_.node()))
       return fail(ENOTSUP, "Format driver '", target_.driver(), "' does not support bitmaps");
     return {};
   }

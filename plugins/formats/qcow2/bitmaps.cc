@@ -1,120 +1,364 @@
 // SPDX-License-Identifier: Apache-2.0
+// The persistent bitmaps of an image: looked at and changed in memory, stored when the image is closed.
+// A bitmap whose bits are about to differ from the file's is marked there as in use first, so that
+// nobody trusts what a power cut leaves.
+#include "plugins/formats/qcow2/bitmaps.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <set>
+
 #include "plugins/formats/qcow2/image.hpp"
 
 namespace instar::qcow2 {
 namespace {
 
-struct Bitmap {
-  BitmapDirectoryEntry entry;
-  std::string name;
-  size_t position = 0;  ///< of the entry in the directory
-};
+constexpr uint64_t kDefaultMin = 4096;
+constexpr uint64_t kDefaultMax = 65536;
+constexpr size_t kRunsAtOnce = 65536;
+constexpr std::string_view kNeedsVersion3 = "Cannot store dirty bitmaps in qcow2 v2 files";
 
-Result<std::vector<Bitmap>> parse_directory(ConstBytes bytes, uint32_t count) {
-  std::vector<Bitmap> bitmaps;
-  size_t at = 0;
-  while (at + sizeof(BitmapDirectoryEntry) <= bytes.size()) {
-    Bitmap bitmap;
-    bitmap.position = at;
-    std::memcpy(&bitmap.entry, bytes.data() + at, sizeof bitmap.entry);
-    const uint64_t length = sdk::round_up(
-        sizeof bitmap.entry + uint64_t{bitmap.entry.extra_data_size} + bitmap.entry.name_size, 8);
-    if (length > bytes.size() - at) return fail(EINVAL, "Broken bitmap directory");
-    const char* name = reinterpret_cast<const char*>(bytes.data()) + at + sizeof bitmap.entry +
-                       bitmap.entry.extra_data_size;
-    bitmap.name.assign(name, bitmap.entry.name_size);
-    bitmaps.push_back(std::move(bitmap));
-    if (bitmaps.size() > count)
-      return fail(EINVAL, "More bitmaps found than specified in header extension");
-    at += length;
-  }
-  if (bitmaps.size() != count)
-    return fail(EINVAL, "Less bitmaps found than specified in header extension");
-  return bitmaps;
+BitmapRecord record_of(const Bitmap& bitmap, bool in_use) {
+  return {bitmap.table_offset, bitmap.table_entries,
+          (in_use ? uint32_t{kBitmapInUse} : 0u) | (bitmap.enabled ? uint32_t{kBitmapAuto} : 0u),
+          bitmap.granularity_bits, bitmap.name};
 }
 
-/** Bounded by the file: what lies beyond its end is no entry. */
-Result<std::vector<uint8_t>> read_directory(const Call& call, const HostFile& file,
-                                            const BitmapsExtension& extension) {
-  const uint64_t offset = extension.bitmap_directory_offset;
-  const uint64_t size = extension.bitmap_directory_size;
-  if (size > file.size() || offset > file.size() - size)
-    return fail(EINVAL, "Bitmap directory lies beyond the end of the file");
-  std::vector<uint8_t> bytes(size);
-  INSTAR_CHECK(file.read(call, offset, bytes.data(), bytes.size()));
-  return bytes;
+Error inconsistent(const Bitmap& bitmap) {
+  Error error = fail(EINVAL, "Bitmap '", bitmap.name, "' is inconsistent and cannot be used");
+  error.hint = "Try block-dirty-bitmap-remove to delete this bitmap from disk";
+  return error;
 }
 
-Status later() {
-  return fail(ENOTSUP, "Changing the bitmaps of qcow2 images is not supported yet");
+/** Why an image can't have such a bitmap, or "". */
+std::string obstacle(const Geometry& geometry, uint64_t size, std::string_view name,
+                     uint32_t granularity_bits) {
+  if (name.size() > kMaxBitmapName)
+    return sdk::cat("Name length exceeds maximum (", kMaxBitmapName, " characters)");
+  if (granularity_bits > kMaxGranularityBits)
+    return sdk::cat("Granularity exceeds maximum (", uint64_t{1} << kMaxGranularityBits, " bytes)");
+  if (bitmap_clusters(geometry, size, granularity_bits) << geometry.cluster_bits > kMaxBitmapBytes)
+    return "Too much space will be occupied by the bitmap. Use larger granularity";
+  return "";
 }
 
 }  // namespace
 
+Status Image::load_bitmaps(const Call& call) {
+  if (!header_.bitmaps) return {};
+  INSTAR_TRY(const auto records,
+             read_bitmap_directory(call, file_, geometry_, *header_.bitmaps, size()));
+  std::set<std::string_view> names;
+  uint64_t record_offset = header_.bitmaps->bitmap_directory_offset;
+  for (const auto& record : records) {
+    const uint64_t here = record_offset;
+    record_offset += bitmap_record_bytes(record.name);
+    const bool in_use = (record.flags & kBitmapInUse) != 0;
+    if (!names.insert(record.name).second) {
+      if (in_use) continue;
+      return fail(EINVAL, "Bitmap already exists: ", record.name);
+    }
+    if (!in_use) INSTAR_CHECK(read_bitmap_table(call, file_, geometry_, record));
+    Bitmap bitmap;
+    bitmap.name = record.name;
+    bitmap.granularity_bits = record.granularity_bits;
+    bitmap.enabled = (record.flags & kBitmapAuto) != 0;
+    bitmap.inconsistent = bitmap.in_use = in_use;
+    bitmap.table_offset = record.table_offset;
+    bitmap.table_entries = record.table_entries;
+    bitmap.record_offset = here;
+    bitmaps_.push_back(std::move(bitmap));
+  }
+  update_recording();
+  return {};
+}
+
+void Image::update_recording() {
+  recording_ = std::any_of(bitmaps_.begin(), bitmaps_.end(), [](const Bitmap& bitmap) {
+    return bitmap.enabled && !bitmap.inconsistent;
+  });
+}
+
 /** The value of info's "bitmaps", or empty when the image has none. */
-Result<std::string> Image::describe_bitmaps(const Call& call) {
-  if (!header_.bitmaps) return std::string();
-  INSTAR_TRY(const auto bytes, read_directory(call, file_, *header_.bitmaps));
-  INSTAR_TRY(const auto bitmaps, parse_directory(bytes, header_.bitmaps->nb_bitmaps));
+std::string Image::describe_bitmaps() const {
+  if (bitmaps_.empty()) return {};
   sdk::JsonWriter json;
   json.begin_array();
-  for (const auto& bitmap : bitmaps) {
-    const uint32_t flags = bitmap.entry.flags;
+  for (const auto& bitmap : bitmaps_) {
     json.begin_object().key("flags").begin_array();
-    if ((flags & kBitmapInUse) != 0) json.value("in-use");
-    if ((flags & kBitmapAuto) != 0) json.value("auto");
+    if (bitmap.inconsistent) json.value("in-use");
+    if (bitmap.enabled) json.value("auto");
     json.end_array()
         .field("name", bitmap.name)
-        .field("granularity", uint64_t{1} << (bitmap.entry.granularity_bits & 63))
+        .field("granularity", uint64_t{1} << bitmap.granularity_bits)
         .end_object();
   }
   return json.end_array().text();
 }
 
 Result<std::string> Image::bitmap_list() {
-  const Call call(nullptr);
-  INSTAR_TRY(std::string list, describe_bitmaps(call));
+  if (header_.version < 3) return fail(ENOTSUP, kNeedsVersion3);
+  const std::lock_guard lock(mutex_);
+  std::string list = describe_bitmaps();
   return list.empty() ? "[]" : std::move(list);
 }
 
-Status Image::bitmap_add(const Call&, std::string_view, uint32_t, bool) {
-  return later();
-}
-Status Image::bitmap_remove(const Call&, std::string_view) {
-  return later();
-}
-Status Image::bitmap_clear(const Call&, std::string_view) {
-  return later();
-}
-Status Image::bitmap_set_enabled(const Call&, std::string_view, bool) {
-  return later();
-}
-Status Image::bitmap_walk(const Call&, std::string_view, void*, instar_bitmap_run_fn) {
-  return later();
-}
-Status Image::bitmap_set_dirty(const Call&, std::string_view, uint64_t, uint64_t) {
-  return later();
+Result<Bitmap*> Image::find_bitmap(std::string_view name) {
+  const auto found = std::find_if(bitmaps_.begin(), bitmaps_.end(),
+                                  [&](const Bitmap& bitmap) { return bitmap.name == name; });
+  if (found == bitmaps_.end()) return fail(ENOENT, "Dirty bitmap '", name, "' not found");
+  return &*found;
 }
 
-/** Before guest data changes: bitmaps that should record it, and that this driver does not update,
- * are marked as not to be trusted. */
-Status Image::mark_bitmaps_in_use(const Call& call) {
-  if (!header_.bitmaps) return {};
-  INSTAR_TRY(auto bytes, read_directory(call, file_, *header_.bitmaps));
-  INSTAR_TRY(const auto bitmaps, parse_directory(bytes, header_.bitmaps->nb_bitmaps));
-  bool changed = false;
-  for (const auto& bitmap : bitmaps) {
-    const uint32_t flags = bitmap.entry.flags;
-    if ((flags & kBitmapAuto) == 0 || (flags & kBitmapInUse) != 0) continue;
-    BitmapDirectoryEntry entry = bitmap.entry;
-    entry.flags = flags | kBitmapInUse;
-    std::memcpy(bytes.data() + bitmap.position, &entry, sizeof entry);
-    changed = true;
+/** Its bits, whose table is read when they are needed for the first time. */
+Result<DirtyBits*> Image::bits_of(const Call& call, Bitmap& bitmap) {
+  if (bitmap.inconsistent) return inconsistent(bitmap);
+  if (bitmap.bits == nullptr) {
+    std::vector<uint64_t> table;
+    if (bitmap.table_offset != 0) {
+      INSTAR_TRY(table,
+                 read_bitmap_table(call, file_, geometry_, record_of(bitmap, bitmap.in_use)));
+    }
+    bitmap.bits = std::make_unique<DirtyBits>(geometry_, file_, bitmap.granularity_bits, size(),
+                                              std::move(table));
   }
-  if (!changed) return {};
-  INSTAR_CHECK(
-      file_.write(call, header_.bitmaps->bitmap_directory_offset, bytes.data(), bytes.size()));
-  return file_.flush(call);
+  return bitmap.bits.get();
+}
+
+/** The same, to be changed: the file says by now that they are in use. */
+Result<DirtyBits*> Image::changing_bits(const Call& call, Bitmap& bitmap) {
+  INSTAR_TRY(DirtyBits * bits, bits_of(call, bitmap));
+  if (!bitmap.in_use && bitmap.record_offset != 0) {
+    const Be<uint32_t> flags = record_of(bitmap, true).flags;
+    INSTAR_CHECK(file_.write(call, bitmap.record_offset + offsetof(BitmapDirectoryEntry, flags),
+                             &flags, sizeof flags));
+    INSTAR_CHECK(file_.flush(call));
+    bitmap.in_use = true;
+  }
+  bitmap.changed = bitmaps_changed_ = true;
+  return bits;
+}
+
+/** Before guest data changes. */
+Status Image::record_change(const Call& call, uint64_t offset, uint64_t length) {
+  if (!recording_ || (flags_ & INSTAR_OPEN_WRITE) == 0) return {};
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  for (auto& bitmap : bitmaps_) {
+    if (!bitmap.enabled || bitmap.inconsistent) continue;
+    INSTAR_TRY(DirtyBits * bits, bits_of(call, bitmap));
+    INSTAR_TRY(const bool covered, bits->covers(call, offset, length));
+    if (covered) continue;
+    INSTAR_TRY(bits, changing_bits(call, bitmap));
+    INSTAR_CHECK(bits->set(call, offset, length));
+  }
+  return {};
+}
+
+Status Image::bitmap_add(const Call& call, std::string_view name, uint32_t granularity,
+                         bool enabled) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  if (name.empty()) return fail(EINVAL, "Bitmap name cannot be empty");
+  const uint64_t unit =
+      granularity != 0 ? granularity : std::clamp(geometry_.cluster_size, kDefaultMin, kDefaultMax);
+  if (unit < kSector || !std::has_single_bit(unit))
+    return fail(EINVAL, "Granularity must be power of 2 and at least ", kSector);
+  Bitmap bitmap;
+  bitmap.name = name;
+  bitmap.granularity_bits = static_cast<uint32_t>(std::countr_zero(unit));
+  bitmap.enabled = enabled;
+  bitmap.changed = true;
+  std::string why(header_.version < 3 ? kNeedsVersion3 : "");
+  if (why.empty()) why = obstacle(geometry_, size(), name, bitmap.granularity_bits);
+  uint64_t directory = bitmap_record_bytes(name);
+  for (const auto& other : bitmaps_)
+    directory += bitmap_record_bytes(other.name);
+  if (why.empty() && bitmaps_.size() >= kMaxBitmaps)
+    why = "Maximum number of persistent bitmaps is already reached";
+  if (why.empty() && directory > kMaxBitmapDirectory)
+    why = "Not enough space in the bitmap directory";
+  // A driver does not know what its node is called.
+  if (!why.empty())
+    return fail(EINVAL, "Can't make bitmap '", name, "' persistent in '#block0': ", why);
+  if (find_bitmap(name)) return fail(EEXIST, "Bitmap already exists: ", name);
+  bitmaps_.push_back(std::move(bitmap));
+  bitmaps_changed_ = bitmaps_listed_anew_ = true;
+  update_recording();
+  return {};
+}
+
+Status Image::bitmap_remove(const Call& call, std::string_view name) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+  if (bitmap->table_offset != 0) {
+    bitmap->inconsistent = false;  // it goes in any case
+    if (auto bits = bits_of(call, *bitmap)) {
+      (*bits)->clear();
+      (*bits)->take_dropped(&bitmap_places_);
+    }
+    bitmap_tables_.push_back(clusters_of(bitmap->table_offset, bitmap->table_entries * 8ull));
+  }
+  bitmaps_.erase(bitmaps_.begin() + (bitmap - bitmaps_.data()));
+  bitmaps_changed_ = bitmaps_listed_anew_ = true;
+  update_recording();
+  return {};
+}
+
+Status Image::bitmap_clear(const Call& call, std::string_view name) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+  INSTAR_TRY(DirtyBits * bits, changing_bits(call, *bitmap));
+  bits->clear();
+  return {};
+}
+
+Status Image::bitmap_set_enabled(const Call& call, std::string_view name, bool enabled) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+  if (bitmap->inconsistent) return inconsistent(*bitmap);
+  if (bitmap->enabled != enabled) bitmaps_changed_ = true;
+  bitmap->enabled = enabled;
+  update_recording();
+  return {};
+}
+
+/** Whoever is called may change bitmaps, of this image too. */
+Status Image::bitmap_walk(const Call& call, std::string_view name, void* opaque,
+                          instar_bitmap_run_fn run) {
+  std::vector<DirtyBits::Run> runs;
+  for (uint64_t at = 0; at < size();) {
+    runs.clear();
+    {
+      const Lock lock(mutex_);
+      INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+      INSTAR_TRY(DirtyBits * bits, bits_of(call, *bitmap));
+      INSTAR_TRY(at, bits->collect(call, at, kRunsAtOnce, &runs));
+    }
+    for (const auto& [offset, length] : runs)
+      if (const int result = run(opaque, offset, length); result < 0)
+        return fail(-result, sdk::errno_text(-result));
+  }
+  return {};
+}
+
+Status Image::bitmap_set_dirty(const Call& call, std::string_view name, uint64_t offset,
+                               uint64_t length) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_change(call, lock));
+  INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+  INSTAR_TRY(DirtyBits * bits, changing_bits(call, *bitmap));
+  return bits->set(call, offset, length);
+}
+
+Status Image::resize_bitmaps(const Call& call, uint64_t size) {
+  for (const auto& bitmap : bitmaps_)
+    if (bitmap.inconsistent) return inconsistent(bitmap);
+  for (auto& bitmap : bitmaps_) {
+    INSTAR_TRY(DirtyBits * bits, changing_bits(call, bitmap));
+    INSTAR_CHECK(bits->resize(call, size));
+  }
+  return {};
+}
+
+Status Image::write_directory(const Call& call, uint64_t offset) {
+  std::vector<BitmapRecord> records;
+  for (const auto& bitmap : bitmaps_)
+    records.push_back(record_of(bitmap, bitmap.inconsistent));
+  const auto bytes = serialize_bitmap_directory(records);
+  return file_.write(call, offset, bytes.data(), bytes.size());
+}
+
+/** Gives every changed bitmap a table, and its bits a place; they are written, the tables are not. */
+Status Image::place_bitmaps(const Call& call) {
+  const auto allocate = [&]() -> Result<uint64_t> {
+    INSTAR_TRY(const uint64_t cluster, refcounts_.allocate_run(call, 1));
+    return cluster << geometry_.cluster_bits;
+  };
+  for (auto& bitmap : bitmaps_) {
+    if (!bitmap.changed) continue;
+    INSTAR_TRY(DirtyBits * bits, bits_of(call, bitmap));
+    const auto entries = static_cast<uint32_t>(std::max<size_t>(bits->table().size(), 1));
+    const ClusterRange old = clusters_of(bitmap.table_offset, bitmap.table_entries * 8ull);
+    if (bitmap.table_offset == 0 || old.count != geometry_.clusters(entries * 8ull)) {
+      if (bitmap.table_offset != 0) bitmap_tables_.push_back(old);
+      INSTAR_TRY(const uint64_t first,
+                 refcounts_.allocate_run(call, geometry_.clusters(entries * 8ull)));
+      bitmap.table_offset = first << geometry_.cluster_bits;
+    }
+    bitmap.table_entries = entries;
+    INSTAR_CHECK(bits->write(call, allocate));
+    bits->take_dropped(&bitmap_places_);
+  }
+  return {};
+}
+
+Status Image::write_bitmap_table(const Call& call, const Bitmap& bitmap) {
+  const auto& table = bitmap.bits->table();
+  std::vector<uint8_t> bytes(bitmap.table_entries * 8ull);
+  for (size_t i = 0; i < table.size(); ++i)
+    store_be(bytes.data() + i * 8, table[i]);
+  return file_.write(call, bitmap.table_offset, bytes.data(), bytes.size());
+}
+
+/** When the image is closed: what changed reaches the file, in an order in which the directory never
+ * names what is not there. */
+Status Image::store_bitmaps(const Call& call) {
+  if (!bitmaps_changed_) return {};
+  INSTAR_CHECK(place_bitmaps(call));
+  uint64_t length = 0;
+  for (const auto& bitmap : bitmaps_)
+    length += bitmap_record_bytes(bitmap.name);
+  const auto old = header_.bitmaps;
+  const bool stays = old && !bitmaps_listed_anew_;
+  uint64_t offset = stays ? uint64_t{old->bitmap_directory_offset} : 0;
+  if (!stays && length != 0) {
+    INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, geometry_.clusters(length)));
+    offset = first << geometry_.cluster_bits;
+  }
+  INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(barrier(call));
+  for (const auto& bitmap : bitmaps_)
+    if (bitmap.changed) INSTAR_CHECK(write_bitmap_table(call, bitmap));
+  INSTAR_CHECK(barrier(call));
+  if (length != 0) INSTAR_CHECK(write_directory(call, offset));
+  if (!stays) {
+    INSTAR_CHECK(barrier(call));
+    INSTAR_CHECK(name_directory(call, offset, length));
+    if (old)
+      bitmap_tables_.push_back(
+          clusters_of(old->bitmap_directory_offset, old->bitmap_directory_size));
+  }
+  INSTAR_CHECK(barrier(call));
+  for (auto& bitmap : bitmaps_) {
+    bitmap.changed = false;
+    bitmap.in_use = bitmap.inconsistent;
+    bitmap.record_offset = offset;
+    offset += bitmap_record_bytes(bitmap.name);
+  }
+  for (const uint64_t place : bitmap_places_)
+    free_later({geometry_.cluster_of(place), 1}, false);
+  for (const auto& range : bitmap_tables_)
+    free_later(range, false);
+  bitmap_places_.clear();
+  bitmap_tables_.clear();
+  bitmaps_changed_ = bitmaps_listed_anew_ = false;
+  return apply_frees(call);
+}
+
+/** The header names the directory, or that there is none. */
+Status Image::name_directory(const Call& call, uint64_t offset, uint64_t length) {
+  header_.bitmaps.reset();
+  header_.autoclear &= ~uint64_t{kAutoclearBitmaps};
+  if (length != 0) {
+    header_.bitmaps = BitmapsExtension{static_cast<uint32_t>(bitmaps_.size()), 0, length, offset};
+    header_.autoclear |= kAutoclearBitmaps;
+  }
+  return write_header(call);
 }
 
 }  // namespace instar::qcow2

@@ -5,8 +5,31 @@
 
 namespace instar::qcow2 {
 namespace {
+
 constexpr uint64_t kWindowBytes = 64u << 20;
+constexpr uint32_t kUsualOrder = 4;
+
+/** Calls change(index, value&) for `n` counts from `first` on, and stores the values. Ends where it
+ * returns false. */
+template <class Change>
+bool each_count(uint8_t* counts, uint64_t first, uint64_t n, uint32_t order, Change change) {
+  if (order == kUsualOrder) {
+    for (uint64_t i = first; i < first + n; ++i) {
+      uint32_t value = load_be<uint16_t>(counts + i * 2);
+      if (!change(i, value)) return false;
+      store_be(counts + i * 2, static_cast<uint16_t>(value));
+    }
+    return true;
+  }
+  for (uint64_t i = first; i < first + n; ++i) {
+    uint64_t value = Refcounts::entry(counts, i, order);
+    if (!change(i, value)) return false;
+    Refcounts::set_entry(counts, i, order, value);
+  }
+  return true;
 }
+
+}  // namespace
 
 BulkCounts::BulkCounts(const Geometry& geometry, HostFile& file, const std::vector<uint64_t>& table)
     : geometry_(geometry),
@@ -63,12 +86,9 @@ Status BulkCounts::increase(const Call& call, ClusterRange range) {
     if (block == nullptr)
       return fail(EINVAL, "Cluster ", hex(range.first), " is in use, but has no refcount");
     block->changed = true;
-    for (uint64_t i = first; i < first + n; ++i) {
-      const uint64_t value = Refcounts::entry(block->counts.get(), i, order);
-      if (value >= max) return fail(EINVAL, "refcount would grow beyond ", max);
-      Refcounts::set_entry(block->counts.get(), i, order, value + 1);
-    }
-    return {};
+    const bool fits = each_count(block->counts.get(), first, n, order,
+                                 [&](uint64_t, auto& value) { return value++ < max; });
+    return fits ? Status{} : fail(EINVAL, "refcount would grow beyond ", max);
   });
 }
 
@@ -82,12 +102,11 @@ Status BulkCounts::decrease(const Call& call, ClusterRange range) {
   return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
     if (block == nullptr) return {};
     block->changed = true;
-    for (uint64_t i = first; i < first + n; ++i) {
-      const uint64_t value = Refcounts::entry(block->counts.get(), i, order);
-      if (value == 0) continue;
-      Refcounts::set_entry(block->counts.get(), i, order, value - 1);
-      if (value == 1) note_freed(*block, i, geometry_.refblock_entries());
-    }
+    each_count(block->counts.get(), first, n, order, [&](uint64_t index, auto& value) {
+      if (value == 1) note_freed(*block, index, geometry_.refblock_entries());
+      if (value != 0) --value;
+      return true;
+    });
     return {};
   });
 }

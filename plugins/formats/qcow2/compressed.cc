@@ -92,6 +92,7 @@ Status Image::store(const Call& call, uint64_t offset, size_t length, ConstBytes
   if (geometry_.in_cluster(offset) != 0 || length > geometry_.cluster_size || packed.empty() ||
       packed.size() >= geometry_.cluster_size || data_file_)
     return fail(EINVAL, "Not a packed cluster");
+  INSTAR_CHECK(record_change(call, offset, length));
   Lock lock(mutex_);
   INSTAR_CHECK(begin_change(call, lock));
   const uint64_t end = offset + geometry_.cluster_size;

@@ -11,14 +11,17 @@ Status Image::start_writing(const Call& call) {
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
   refcounts_.protect(
       {{geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
-  INSTAR_CHECK(mark_bitmaps_in_use(call));
   const uint64_t known = header_.autoclear & kAutoclearKnown;
-  if (known != header_.autoclear) {
-    const Be<uint64_t> value = known;
-    INSTAR_CHECK(file_.write(call, offsetof(HeaderV3, autoclear_features), &value, sizeof value));
-    header_.autoclear = known;
-  }
-  return {};
+  if (known == header_.autoclear && !header_.stale_bitmaps) return {};
+  header_.autoclear = known;
+  header_.stale_bitmaps = false;
+  return write_header(call);
+}
+
+/** All of it, extensions and the backing file's name included. */
+Status Image::write_header(const Call& call) {
+  INSTAR_TRY(const auto bytes, serialize_header(header_));
+  return file_.write(call, 0, bytes.data(), bytes.size());
 }
 
 /** What was written before is on the disk before what is written after. */

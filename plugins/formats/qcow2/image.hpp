@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "plugins/formats/qcow2/bitmaps.hpp"
 #include "plugins/formats/qcow2/buffer_pool.hpp"
 #include "plugins/formats/qcow2/corruption.hpp"
 #include "plugins/formats/qcow2/encryption.hpp"
@@ -188,6 +189,7 @@ class Image {
   Status apply_frees(const Call& call);
   Status barrier(const Call& call);
   Status cover_hole(const Call& call);
+  Status write_header(const Call& call);
 
   // snapshot_change.cc: called with the mutex held
   Status begin_exclusive(const Call& call, Lock& lock);
@@ -207,8 +209,20 @@ class Image {
   Status repair_dirty(const Call& call);
 
   // bitmaps.cc
-  Result<std::string> describe_bitmaps(const Call& call);
-  Status mark_bitmaps_in_use(const Call& call);
+  Status load_bitmaps(const Call& call);
+  void update_recording();
+  std::string describe_bitmaps() const;
+  Result<Bitmap*> find_bitmap(std::string_view name);
+  Result<DirtyBits*> bits_of(const Call& call, Bitmap& bitmap);
+  Result<DirtyBits*> changing_bits(const Call& call, Bitmap& bitmap);
+  Status record_change(const Call& call, uint64_t offset, uint64_t length);
+  /** Before the image gets another size. The mutex is held, and begin_change was done. */
+  Status resize_bitmaps(const Call& call, uint64_t size);
+  Status write_directory(const Call& call, uint64_t offset);
+  Status place_bitmaps(const Call& call);
+  Status write_bitmap_table(const Call& call, const Bitmap& bitmap);
+  Status store_bitmaps(const Call& call);
+  Status name_directory(const Call& call, uint64_t offset, uint64_t length);
 
   const sdk::Host host_;
   const uint32_t flags_;
@@ -224,6 +238,12 @@ class Image {
   std::atomic<uint64_t> size_;
   std::vector<Snapshot> snapshots_;
   uint64_t snapshots_bytes_ = 0;  ///< of the table in the file
+  std::vector<Bitmap> bitmaps_;
+  bool bitmaps_changed_ = false;             ///< the file has not all of them as they are
+  bool bitmaps_listed_anew_ = false;         ///< … and its directory lists others
+  std::vector<uint64_t> bitmap_places_;      ///< of bits, once the bitmaps are stored free
+  std::vector<ClusterRange> bitmap_tables_;  ///< so are these
+  std::atomic<bool> recording_{false};       ///< a bitmap is enabled
 
   std::mutex mutex_;
   RangeLocks ranges_;

@@ -4,9 +4,8 @@
 namespace instar::qcow2 {
 
 Result<std::string> Image::info() {
-  const Call call(nullptr);
   const std::lock_guard lock(mutex_);
-  INSTAR_TRY(const std::string bitmaps, describe_bitmaps(call));
+  const std::string bitmaps = describe_bitmaps();
   sdk::JsonWriter json;
   json.begin_object()
       .field("cluster-size", geometry_.cluster_size)

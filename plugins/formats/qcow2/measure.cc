@@ -62,7 +62,10 @@ Result<std::optional<uint64_t>> bitmaps_bytes(const Geometry& geometry, sdk::Nod
   if (ops == nullptr || ops->list == nullptr) return std::optional<uint64_t>();
   sdk::StringSink text;
   sdk::OutgoingCall call;
-  INSTAR_CHECK(call.status(ops->list(self, call.abi(), text.abi())));
+  if (auto listed = call.status(ops->list(self, call.abi(), text.abi())); !listed) {
+    if (listed.error().code == ENOTSUP) return std::optional<uint64_t>();
+    return std::move(listed).error();
+  }
   const uint64_t cluster = geometry.cluster_size;
   uint64_t bytes = 0, directory = 0;
   sdk::JsonObject::each_item(text.text, [&](std::string_view item) {

@@ -127,6 +127,7 @@ Status Image::load_metadata(const Call& call) {
     return std::move(snapshots).error();
   }
   snapshots_ = *std::move(snapshots);
+  INSTAR_CHECK(load_bitmaps(call));
   if ((flags_ & INSTAR_OPEN_NO_IO) != 0) return {};
   INSTAR_CHECK(l2_.load_l1(call, header_.l1_offset, header_.l1_entries));
   preallocated_ = !l2_.l1().empty() && l2_.l1()[0] != 0;
@@ -137,7 +138,6 @@ Status Image::load_metadata(const Call& call) {
 bool Image::offers(std::string_view id) const {
   const bool writable = (flags_ & INSTAR_OPEN_WRITE) != 0;
   if (id == INSTAR_COMPRESS_ID) return writable && !header_.has_data_file();
-  if (id == INSTAR_BITMAP_ID) return header_.version >= 3;
   if (id == INSTAR_MAP_ID) return !cipher_;
   return true;
 }
@@ -161,6 +161,7 @@ Status Image::close(const Call& call) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0 || !changed_) return {};
   Lock lock(mutex_);
   INSTAR_CHECK(write_metadata(call, lock));
+  INSTAR_CHECK(store_bitmaps(call));
   INSTAR_CHECK(write_refcounts(call));  // of what was freed
   INSTAR_CHECK(cover_hole(call));
   // Readers take whole sectors of packed data.

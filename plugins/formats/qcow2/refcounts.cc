@@ -289,6 +289,14 @@ Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
           sdk::round_down(cluster, geometry_.refblock_entries()) + geometry_.refblock_entries();
       continue;
     }
+    uint64_t first = 0;
+    uint64_t entries = 0;
+    INSTAR_TRY(const uint8_t* slice, block_slice(call, cluster, &first, &entries));
+    uint64_t at = cluster - first;
+    while (at < entries && entry(slice, at, geometry_.refcount_order) != 0)
+      ++at;
+    cluster = first + at;
+    if (at == entries) continue;
     INSTAR_TRY(const uint64_t run, free_run(call, cluster, count));
     if (run == count) {
       INSTAR_CHECK(set_new(call, {cluster, count}));

@@ -258,7 +258,10 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
     return counted;
   }
   const auto change = [&]() -> Status {
-    INSTAR_CHECK(clear_copied(call, geometry_, file_, l1));
+    L1Table own = l2_.l1();  // tables that were shared before have no flags
+    for (auto& entry : own)
+      if ((entry & kEntryCopied) == 0) entry = 0;
+    INSTAR_CHECK(clear_copied(call, geometry_, file_, own));
     INSTAR_CHECK(adopt_flags(call, l1));
     if (!l1.empty()) INSTAR_CHECK(write_l1(call, file_, snapshot.l1_offset, l1));
     auto snapshots = snapshots_;
@@ -269,9 +272,9 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
 }
 
 Status Image::snapshot_apply(const Call& call, std::string_view id) {
-  if (header_.bitmaps) return fail(EBUSY, "Device has active dirty bitmaps");
-  if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
   Lock lock(mutex_);
+  if (!bitmaps_.empty()) return fail(EBUSY, "Device has active dirty bitmaps");
+  if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
   INSTAR_CHECK(begin_exclusive(call, lock));
   const Snapshot* snapshot = find_snapshot(snapshots_, id);
   if (snapshot == nullptr) return fail(ENOENT, sdk::errno_text(ENOENT));

@@ -252,6 +252,7 @@ Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& fro
 
 Status Image::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) {
   const uint64_t end = offset + from.length();
+  INSTAR_CHECK(record_change(call, offset, from.length()));
   for (uint64_t at = offset; at < end;) {
     Piece piece;
     {
@@ -271,6 +272,7 @@ Result<size_t> Image::prepare_write(const Call& call, uint64_t offset, uint64_t 
   const uint64_t end = offset + length;
   if (geometry_.in_cluster(offset) != 0 || (geometry_.in_cluster(end) != 0 && end != size()))
     return size_t{0};
+  INSTAR_CHECK(record_change(call, offset, length));
   Lock lock(mutex_);
   INSTAR_CHECK(begin_change(call, lock));
   size_t count = 0;

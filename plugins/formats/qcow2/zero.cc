@@ -84,6 +84,7 @@ Status Image::zero_plainly(const Call& call, uint64_t begin, uint64_t end) {
 Status Image::write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t flags) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
   const uint64_t end = offset + length;
+  INSTAR_CHECK(record_change(call, offset, length));
   if (!geometry_.zero_flag && backing_) {
     if ((flags & INSTAR_WRITE_NO_FALLBACK) != 0) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
     INSTAR_CHECK(zero_plainly(call, offset, end));
@@ -113,6 +114,7 @@ Status Image::write_zeroes(const Call& call, uint64_t offset, uint64_t length, u
 
 Status Image::discard(const Call& call, uint64_t offset, uint64_t length) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
+  INSTAR_CHECK(record_change(call, offset, length));
   // Without a zero flag the backing file would show through.
   if (!geometry_.zero_flag && backing_) return {};
   const uint64_t begin = geometry_.cluster_end(offset);

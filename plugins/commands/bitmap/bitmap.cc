@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file bitmap.cc The command bitmap: changes a persistent dirty bitmap of an image, in several steps
+ * if asked for. */
+#include "sdk/abi/bitmap.h"
+
+#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::bitmap {
+
+using namespace instar::sdk;
+
+/** One of the steps, which are done in the order in which they stand on the command line. */
+struct Step {
+  enum class Kind : uint8_t { kAdd, kRemove, kClear, kEnable, kDisable, kMerge } kind;
+  std::string source = {};  ///< kMerge: the bitmap
+  const char* name() const {
+    constexpr const char* kNames[] = {"add", "remove", "clear", "enable", "disable", "merge"};
+    return kNames[static_cast<size_t>(kind)];
+  }
+};
+
+struct Arguments {
+  std::optional<std::string> format, source_file, source_format;
+  std::optional<uint64_t> granularity;
+  std::vector<Step> steps;
+  std::vector<std::string> operands;
+  bool image_opts = false;
+
+  bool has(Step::Kind kind) const {
+    return std::any_of(steps.begin(), steps.end(), [&](const Step& s) { return s.kind == kind; });
+  }
+
+  std::optional<int> parse(CommandContext& context) {
+    CommandLine line("bitmap", "[OPTIONS] STEP... FILE BITMAP",
+                     "Changes a persistent dirty bitmap of an image. The steps are done in their "
+                     "order.");
+    const auto step = [&](Step::Kind kind) -> CommandLine::Handler {
+      return [&, kind](const char* value) -> std::optional<int> {
+        steps.push_back({kind, value != nullptr ? value : ""});
+        return std::nullopt;
+      };
+    };
+    line.action(0, "add", "", step(Step::Kind::kAdd), "add BITMAP, enabled")
+        .action(0, "remove", "", step(Step::Kind::kRemove), "remove BITMAP")
+        .action(0, "clear", "", step(Step::Kind::kClear), "make all of BITMAP clean")
+        .action(0, "enable", "", step(Step::Kind::kEnable), "BITMAP records what is written")
+        .action(0, "disable", "", step(Step::Kind::kDisable), "BITMAP stays as it is")
+        .action(0, "merge", "SOURCE", step(Step::Kind::kMerge),
+                "what is dirty in the bitmap SOURCE becomes so in BITMAP")
+        .action('g', "granularity", "SIZE", size_handler(context, "granularity", granularity),
+                "bytes for which a bit of an added bitmap stands")
+        .text('b', "source-file", "FILE", source_file, "the image that has SOURCE")
+        .text('F', "source-format", "FMT", source_format, "format of the image of -b")
+        .text('f', "format", "FMT", format, "format of FILE; without it FILE is probed")
+        .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name");
+    add_object_option(line, context);
+    line.operands(operands);
+    if (const auto status = line.parse(context)) return status;
+    return check(context);
+  }
+
+ private:
+  std::optional<int> check(CommandContext& context) const {
+    if (operands.size() != 2) return context.error("Expecting filename and bitmap name");
+    if (steps.empty())
+      return context.error(
+          "Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
+    if (granularity && !has(Step::Kind::kAdd))
+      return context.error("granularity only supported with --add");
+    if (source_format && !source_file) return context.error("-F only supported with -b");
+    if (source_file && !has(Step::Kind::kMerge))
+      return context.error("Merge bitmap source file only supported with --merge");
+    if (image_opts && format)
+      return context.error("--image-opts and --format are mutually exclusive");
+    return std::nullopt;
+  }
+};
+
+/** The bitmaps of an open image; none where its driver has none. */
+struct Target {
+  Target() = default;
+  explicit Target(NodeRef image)
+      : node(image), ops(image.interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self)) {}
+  NodeRef node;
+  void* self = nullptr;
+  const instar_bitmap_ops* ops = nullptr;
+};
+
+class Bitmap {
+ public:
+  static int run(CommandContext& context) {
+    Arguments arguments;
+    if (const auto status = arguments.parse(context)) return *status;
+    auto image = context.open(image_spec(arguments.operands[0], arguments.format,
+                                         arguments.image_opts, INSTAR_OPEN_WRITE));
+    if (!image) return context.error(image.error());
+    Image source;
+    if (arguments.source_file) {
+      auto opened = context.open(
+          image_spec(*arguments.source_file, arguments.source_format, false, INSTAR_OPEN_NO_IO));
+      if (!opened) return context.error(opened.error());
+      source = *std::move(opened);
+    }
+    Bitmap bitmap(context, arguments, *image, source);
+    const auto done = bitmap.all_steps();
+    if (!done) context.error(done.error());
+    const auto closed = image->close();  // what was done before a step failed stays done
+    if (!closed) context.error(closed.error());
+    return done && closed ? 0 : 1;
+  }
+
+ private:
+  Bitmap(CommandContext& context, const Arguments& arguments, const Image& image,
+         const Image& source)
+      : call_(&context.call()),
+        arguments_(arguments),
+        name_(arguments.operands[1]),
+        target_(image.node()),
+        source_(source ? Target(source.node()) : target_) {}
+
+  Status all_steps() {
+    for (const auto& step : arguments_.steps) {
+      auto done = take(step);
+      if (done) continue;
+      Error error = std::move(done).error();
+      error.message =
+          cat("Operation ", step.name(), " on bitmap ", name_, " failed: ", error.message);
+      return error;
+    }
+    return {};
+  }
+
+  static Error not_found(const std::string& name) {
+    return fail(ENOENT, "Dirty bitmap '", name, "' not found");
+  }
+
+  Status take(const Step& step) {
+    if (step.kind == Step::Kind::kAdd) return add();
+    if (target_.ops == nullptr) return not_found(name_);
+    switch (step.kind) {
+      case Step::Kind::kRemove:
+        return call_.status(target_.ops->remove(target_.self, call_.abi(), name_.c_str()));
+      case Step::Kind::kClear:
+        return call_.status(target_.ops->clear(target_.self, call_.abi(), name_.c_str()));
+      case Step::Kind::kMerge:
+        return merge(step.source);
+      default:
+        return call_.status(target_.ops->set_enabled(target_.self, call_.abi(), name_.c_str(),
+                                                     step.kind == Step::Kind::kEnable));
+    }
+  }
+
+  Status add() {
+    if (target_.ops == nullptr)
+      return fail(ENOTSUP, "Can't store persistent bitmaps to #block0: ", errno_text(ENOTSUP));
+    // None at all would mean the driver's default.
+    const uint64_t granularity = arguments_.granularity.value_or(0);
+    if (granularity > UINT32_MAX || (arguments_.granularity && granularity == 0))
+      return fail(EINVAL, "Granularity must be power of 2 and at least 512");
+    return call_.status(target_.ops->add(target_.self, call_.abi(), name_.c_str(),
+                                         static_cast<uint32_t>(granularity), 1));
+  }
+
+  Status merge(const std::string& source) {
+    if (source_.ops == nullptr) return not_found(source);
+    // Even what is clean must be a bitmap that may be changed.
+    INSTAR_CHECK(walk_nothing(target_, name_));
+    INSTAR_CHECK(walk_nothing(source_, source));
+    INSTAR_TRY(const uint64_t size, target_.node.size());
+    INSTAR_TRY(const uint64_t source_size, source_.node.size());
+    if (size != source_size)
+      return fail(EINVAL, "Bitmaps are of different sizes (destination size is ", size,
+                  ", source size is ", source_size, ") and can't be merged");
+    struct Copy {
+      const Target& target;
+      const std::string& name;
+      OutgoingCall call = OutgoingCall();
+    } copy{target_, name_};
+    const auto run = [](void* opaque, uint64_t offset, uint64_t length) noexcept -> int {
+      auto& to = *static_cast<Copy*>(opaque);
+      return to.target.ops->set_dirty(to.target.self, to.call.abi(), to.name.c_str(), offset,
+                                      length);
+    };
+    return call_.status(source_.ops->walk(source_.self, call_.abi(), source.c_str(), &copy, run));
+  }
+
+  /** Whether there is such a bitmap that may be used. */
+  Status walk_nothing(const Target& target, const std::string& name) {
+    const auto stop = [](void*, uint64_t, uint64_t) noexcept -> int { return -ECANCELED; };
+    const int result = target.ops->walk(target.self, call_.abi(), name.c_str(), nullptr, stop);
+    if (result >= 0 || result == -ECANCELED) return {};
+    return call_.error(result);
+  }
+
+  OutgoingCall call_;
+  const Arguments& arguments_;
+  const std::string& name_;
+  Target target_;
+  Target source_;
+};
+
+}  // namespace instar::bitmap
+
+INSTAR_PLUGIN("command-bitmap", "1.0.0", instar::sdk::command<instar::bitmap::Bitmap>("bitmap"))
