@@ -66,7 +66,7 @@ class Copier {
   Status copy_offload(Worker& worker, Turn& turn);
   Status offload(Worker& worker, Turn& turn, uint64_t begin, uint64_t end);
   Status copy_piecewise(Worker& worker, Turn& turn, uint64_t begin, uint64_t end);
-  Result<bool> looks_sparse(const Segment& piece, uint64_t begin, uint64_t end);
+  Result<bool> looks_sparse(const Segment& piece, uint64_t at);
   Status copy_compressed(Worker& worker, Turn& turn);
   Result<int64_t> pack(const uint8_t* block, uint8_t* out) const;
 

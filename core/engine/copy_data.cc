@@ -10,8 +10,7 @@ namespace instar::engine {
 
 namespace {
 constexpr uint64_t kProbeStep = 1 << 20;
-constexpr uint64_t kProbeDistance = 128 << 10;
-constexpr size_t kProbeSize = 512;
+constexpr size_t kSector = 512;
 constexpr uint64_t kSmallCluster = 256 << 10;
 }  // namespace
 
@@ -79,7 +78,7 @@ Status Copier::copy_offload(Worker& worker, Turn& turn) {
     if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
     const uint64_t next = std::min(at + kProbeStep, end);
     if (job_.min_sparse == 0 || has(INSTAR_COPY_OFFLOAD)) continue;
-    INSTAR_TRY(const bool sparse, looks_sparse(piece, at, next));
+    INSTAR_TRY(const bool sparse, looks_sparse(piece, at));
     if (!sparse) continue;
     INSTAR_CHECK(offload(worker, turn, begin, at));
     INSTAR_CHECK(copy_piecewise(worker, turn, at, next));
@@ -88,19 +87,17 @@ Status Copier::copy_offload(Worker& worker, Turn& turn) {
   return offload(worker, turn, begin, end);
 }
 
-Result<bool> Copier::looks_sparse(const Segment& piece, uint64_t begin, uint64_t end) {
-  uint8_t probe[kProbeSize];
-  for (uint64_t at = begin; at < end; at += kProbeDistance) {
-    Segment part = piece;
-    part.skip(at - piece.offset);
-    part.length = std::min<uint64_t>(kProbeSize, end - at);
-    const auto status = read_piece(part, probe);
-    if (!status)
-      return fail(status.error().code, "error while reading at byte ", at, ": ",
-                  errno_text(status.error().code));
-    if (sdk::is_zero(probe, static_cast<size_t>(part.length))) return true;
-  }
-  return false;
+/** A look at the first sector: sharing costs no space, so few zeroes that go with it are no loss. */
+Result<bool> Copier::looks_sparse(const Segment& piece, uint64_t at) {
+  uint8_t probe[kSector];
+  Segment part = piece;
+  part.skip(at - piece.offset);
+  part.length = std::min<uint64_t>(part.length, sizeof probe);
+  const auto status = read_piece(part, probe);
+  if (!status)
+    return fail(status.error().code, "error while reading at byte ", at, ": ",
+                errno_text(status.error().code));
+  return sdk::is_zero(probe, static_cast<size_t>(part.length));
 }
 
 Status Copier::offload(Worker& worker, Turn& turn, uint64_t begin, uint64_t end) {
