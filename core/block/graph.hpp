@@ -96,6 +96,17 @@ class Graph {
   Result<instar_measure_result> measure(const std::string& format, const std::string& options,
                                         Node* source, std::optional<uint64_t> size);
 
+  /** The node of the chain below `top` that its overlay names so, or whose file that is. */
+  Node* find_backing(Node& top, const std::string& name);
+  /** Opens, for reading, what `image` would mean by a backing file of that name. */
+  Result<NodePtr> open_backing(const Node& image, const OpenSpec& spec);
+  /** Opens a node of a chain once more, for writing; nobody may read what it holds through the chain
+   * afterwards. */
+  Result<NodePtr> open_writable(Node& node);
+  /** Amends; `options` is -o text. In QEMU's words, without a file name before them. */
+  Status amend(Node& image, const std::string& options, bool force,
+               const instar_progress& progress);
+
   registry::Registry& registry() { return registry_; }
 
   struct Private;  ///< shared by the graph's own sources

@@ -247,6 +247,8 @@ int Node::describe(instar_call* call, const instar_sink* json) const {
 
 Status Node::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
                     const instar_progress* progress) {
+  constexpr uint64_t kMaxLength = uint64_t{INT64_MAX} & ~((uint64_t{1} << 30) - 1);
+  if (size > kMaxLength) return fail(EIO, "offset(", size, ") exceeds maximum(", kMaxLength, ")");
   void* self = nullptr;
   const auto* ops = static_cast<const instar_resize_ops*>(
       private_->ops.get_interface(driver_node_.self, INSTAR_RESIZE_ID, &self));

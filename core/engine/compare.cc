@@ -7,7 +7,7 @@
 #include <new>
 #include <vector>
 
-#include "core/block/status.hpp"
+#include "core/engine/chain_cursor.hpp"
 #include "core/engine/pool.hpp"
 #include "core/engine/progress.hpp"
 #include "core/engine/raw_file.hpp"
@@ -22,53 +22,6 @@ constexpr uint64_t kSector = 512;
 constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: the offset in a message about a read error
 constexpr size_t kRead = 256 << 10;    // two of them stay in a core's cache
 constexpr uint64_t kLittle = 4 << 20;  // not worth a thread
-
-/** Walks one image's status; strict comparison wants to know where runs really end. */
-class Cursor {
- public:
-  Cursor(block::Node& node, uint64_t size, RawFiles& files)
-      : node_(node), files_(files), size_(size) {}
-
-  block::Node& node() const { return node_; }
-  uint64_t size() const { return size_; }
-
-  /** The run at `offset`, from there on. Offsets never go back. */
-  Result<block::ChainExtent> at(const Call& call, uint64_t offset) {
-    for (;;) {
-      while (index_ < batch_.size() && batch_[index_].offset + batch_[index_].length <= offset)
-        ++index_;
-      const bool last = index_ + 1 >= batch_.size();
-      const bool ends_early =
-          !batch_.empty() && batch_.back().offset + batch_.back().length < size_;
-      if (index_ < batch_.size() && !(last && ends_early && !extended_)) break;
-      INSTAR_CHECK(refill(call, offset));
-    }
-    block::ChainExtent run = batch_[index_];
-    const uint64_t skipped = offset - run.offset;
-    run.offset += skipped;
-    run.length -= skipped;
-    run.file_offset += skipped;
-    return run;
-  }
-  const RawFile* plain(const block::ChainExtent& run) { return files_.plain(run); }
-
- private:
-  /** A new batch from `offset` on, so that a run cut off by a batch's end is seen as a whole. */
-  Status refill(const Call& call, uint64_t offset) {
-    INSTAR_TRY(batch_, chain_status(call, node_, offset, size_ - offset, {}));
-    if (batch_.empty()) return fail(EIO, errno_text(EIO));
-    index_ = 0;
-    extended_ = batch_.size() == 1;
-    return {};
-  }
-
-  block::Node& node_;
-  RawFiles& files_;
-  uint64_t size_;
-  std::vector<block::ChainExtent> batch_;
-  size_t index_ = 0;
-  bool extended_ = false;  ///< the batch is one run: asking again tells no more
-};
 
 bool holds_data(const block::ChainExtent& run) {
   constexpr uint32_t kZero = INSTAR_EXTENT_ZERO;
@@ -126,7 +79,7 @@ class Comparer {
   const CompareJob& job_;
   instar_compare_result& result_;
   RawFiles files_;
-  std::unique_ptr<Cursor> cursors_[2];
+  std::unique_ptr<ChainCursor> cursors_[2];
   std::unique_ptr<Progress> progress_;
   uint64_t common_ = 0;  ///< bytes that both have
   uint64_t total_ = 0;
@@ -150,7 +103,7 @@ Status Comparer::run() {
       return std::move(size).error();
     }
     sizes[i] = sdk::round_up(*size, kSector);
-    cursors_[i] = std::make_unique<Cursor>(*nodes[i], sizes[i], files_);
+    cursors_[i] = std::make_unique<ChainCursor>(*nodes[i], sizes[i], files_);
   }
   if (job_.strict && sizes[0] != sizes[1]) {
     result_.verdict = INSTAR_COMPARE_SIZE;

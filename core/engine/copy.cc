@@ -64,9 +64,11 @@ Status Copier::run() {
 Status Copier::set_up() {
   SourceOptions sources;
   sources.nodes = job_.sources;
-  sources.has_backing = job_.target_backing != nullptr;
+  const block::Node* shown = job_.base != nullptr ? job_.base : job_.target_backing;
+  sources.has_backing = shown != nullptr;
+  sources.base = job_.base;
   if (sources.has_backing) {
-    const auto size = job_.target_backing->size();
+    const auto size = shown->size();
     sources.backing_size = size ? sdk::round_up(*size, 512) : UINT64_MAX;
   }
   sources.salvage = has(INSTAR_COPY_SALVAGE);
@@ -83,7 +85,7 @@ Status Copier::set_up() {
   plan.total = total_;
   plan.window = window_;
   plan.target_zero = has(INSTAR_COPY_TARGET_ZERO);
-  plan.zeroes_are_data = job_.min_sparse == 0;
+  plan.zeroes_are_data = job_.min_sparse == 0 && job_.base == nullptr;
   if (compress_ != nullptr)
     plan.unit = cluster_;
   else if (!sources.has_backing && target_.cluster() <= kSmallCluster)

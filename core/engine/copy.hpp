@@ -20,6 +20,9 @@ struct CopyJob {
   /** Not nullptr: the target shows this where nothing is written. What the sources' top layers
    * leave to their backing files is left out then. */
   block::Node* target_backing = nullptr;
+  /** Not nullptr: a node of the source's chain. Only what the layers above it hold is copied, and
+   * data is not searched for zeroes. */
+  block::Node* base = nullptr;
   uint32_t flags = 0;          ///< enum instar_copy_flags
   uint64_t min_sparse = 4096;  ///< bytes, a multiple of 512; 0: everything is written
   uint64_t rate = 0;           ///< bytes a second; 0 = no limit

@@ -40,7 +40,7 @@ Status Copier::copy_window(Worker& worker, Turn& turn, uint64_t offset, size_t l
  */
 void Copier::widen_to_clusters(Worker& worker, uint64_t offset, size_t length) const {
   const uint64_t cluster = target_.grain();
-  if (cluster <= 1 || job_.target_backing != nullptr) return;
+  if (cluster <= 1 || job_.target_backing != nullptr || job_.base != nullptr) return;
   std::vector<DataRun> wide;
   for (const auto& run : worker.runs) {
     DataRun widened = run;

@@ -74,8 +74,9 @@ Status SourceWalk::refill(const Call& call, const Source& source) {
 }
 
 Result<std::vector<block::ChainExtent>> SourceWalk::ask(const Call& call, const Source& source) {
-  const block::StatusOptions status{.base =
-                                        options_.has_backing ? source.node->backing() : nullptr};
+  block::StatusOptions status;
+  if (options_.has_backing)
+    status.base = options_.base != nullptr ? options_.base : source.node->backing();
   uint64_t length = source.length - position_;
   for (;;) {
     auto extents = chain_status(call, *source.node, position_, length, status, kBatch);

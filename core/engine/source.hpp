@@ -36,9 +36,10 @@ struct Segment {
 
 struct SourceOptions {
   std::vector<block::Node*> nodes;
-  bool has_backing = false;   ///< ranges that the sources' top layers leave open are left out
-  uint64_t backing_size = 0;  ///< with has_backing: zeroes from here on are there already
-  bool salvage = false;       ///< a range whose status can't be told is data
+  bool has_backing = false;     ///< ranges that the sources' top layers leave open are left out
+  block::Node* base = nullptr;  ///< layers from here on are left out too; nullptr: all but the top
+  uint64_t backing_size = 0;    ///< with has_backing: zeroes from here on are there already
+  bool salvage = false;         ///< a range whose status can't be told is data
   bool quiet = false;
 };
 

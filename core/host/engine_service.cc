@@ -2,6 +2,7 @@
 /** @file engine_service.cc The service "instar.engine/1". */
 #include "core/engine/compare.hpp"
 #include "core/engine/copy.hpp"
+#include "core/engine/rebase.hpp"
 #include "core/host/image.hpp"
 #include "core/host/services.hpp"
 #include "sdk/cpp/call.hpp"
@@ -45,7 +46,35 @@ int compare(const instar_host*, instar_call* abi, instar_image* a, instar_image*
   }));
 }
 
-constexpr instar_engine_ops kOps = {sizeof(instar_engine_ops), 0, &copy, &compare};
+int commit(const instar_host*, instar_call* abi, const instar_commit_job* wanted) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call& call) {
+    engine::CopyJob job;
+    job.sources.push_back(node_of(wanted->source));
+    job.target = node_of(wanted->target);
+    job.base = node_of(wanted->base);
+    job.min_sparse = 0;
+    job.rate = wanted->rate;
+    job.workers = wanted->workers;
+    job.progress = wanted->progress;
+    return engine::copy(call, job);
+  }));
+}
+
+int rebase(const instar_host*, instar_call* abi, const instar_rebase_job* wanted) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call& call) {
+    engine::RebaseJob job;
+    job.image = node_of(wanted->image);
+    job.new_backing = node_of(wanted->new_backing);
+    job.common = node_of(wanted->common);
+    job.compressed = (wanted->flags & INSTAR_COPY_COMPRESSED) != 0;
+    job.workers = wanted->workers;
+    job.progress = wanted->progress;
+    return engine::rebase(call, job);
+  }));
+}
+
+constexpr instar_engine_ops kOps = {
+    sizeof(instar_engine_ops), 0, &copy, &compare, &commit, &rebase};
 
 }  // namespace
 

@@ -158,6 +158,52 @@ int remove(const instar_host*, instar_call* abi, const char* filename) noexcept 
       guard(abi, [&](const Call& call) { return graph().remove(call, text(filename)); }));
 }
 
+instar_image* find_backing(instar_image* image, const char* name) noexcept {
+  try {
+    const block::Node* found = graph().find_backing(*image->node, name);
+    for (instar_image* at = image; found != nullptr && at != nullptr;) {
+      at = backing(at);
+      if (at != nullptr && at->node.get() == found) return at;
+    }
+    return nullptr;
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+int open_backing(const instar_host*, instar_call* abi, instar_image* image, const char* filename,
+                 const char* format, const char* cache, uint32_t open_flags,
+                 instar_image** out) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    instar_image_spec spec{};
+    spec.filename = filename;
+    spec.format = format;
+    spec.cache = cache;
+    spec.open_flags = open_flags;
+    INSTAR_TRY(const auto wanted, open_spec(spec));
+    INSTAR_TRY(auto node, graph().open_backing(*image->node, wanted));
+    *out = new instar_image{std::move(node), nullptr};
+    return {};
+  }));
+}
+
+int open_writable(const instar_host*, instar_call* abi, instar_image* below,
+                  instar_image** out) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    INSTAR_TRY(auto node, graph().open_writable(*below->node));
+    *out = new instar_image{std::move(node), nullptr};
+    return {};
+  }));
+}
+
+int amend(const instar_host*, instar_call* abi, instar_image* image, const char* options, int force,
+          const instar_progress* progress) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) {
+    return graph().amend(*image->node, text(options), force != 0,
+                         progress != nullptr ? *progress : instar_progress{});
+  }));
+}
+
 constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    0,
                                    &open,
@@ -172,7 +218,11 @@ constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    &measure,
                                    &backing,
                                    &check_create,
-                                   &remove};
+                                   &remove,
+                                   &find_backing,
+                                   &open_backing,
+                                   &open_writable,
+                                   &amend};
 
 }  // namespace
 

@@ -56,6 +56,36 @@ typedef struct instar_compare_result {
 
 INSTAR_PIN_SIZE(instar_compare_result, 24);
 
+/** Brings what the layers above `base` hold down into it. */
+typedef struct instar_commit_job {
+  uint32_t struct_size;
+  uint32_t flags;       /**< none yet */
+  instar_image* source; /**< the top of the chain */
+  instar_image* base;   /**< a backing file of its chain */
+  instar_image* target; /**< the same file, open for writing and at least as large as source */
+  uint64_t rate;        /**< bytes a second; 0 = no limit */
+  uint32_t workers;     /**< 0 = the engine's choice */
+  uint32_t reserved;
+  instar_progress progress; /**< in bytes of data */
+} instar_commit_job;
+
+INSTAR_PIN_SIZE(instar_commit_job, 64);
+
+/** Gives an image what it would lose with its backing file: where it shows the old one and the new
+ * one has something else, the old content is written into it. */
+typedef struct instar_rebase_job {
+  uint32_t struct_size;
+  uint32_t flags;            /**< INSTAR_COPY_COMPRESSED or 0 */
+  instar_image* image;       /**< open for writing with its old backing file */
+  instar_image* new_backing; /**< NULL: none */
+  instar_image* common;      /**< a backing file of the old chain that is new_backing, or NULL */
+  uint32_t workers;          /**< 0 = the engine's choice */
+  uint32_t reserved;
+  instar_progress progress; /**< in steps of the engine's */
+} instar_rebase_job;
+
+INSTAR_PIN_SIZE(instar_rebase_job, 56);
+
 typedef struct instar_engine_ops {
   uint32_t struct_size;
   uint32_t reserved;
@@ -66,9 +96,13 @@ typedef struct instar_engine_ops {
    */
   int (*compare)(const instar_host* host, instar_call* call, instar_image* a, instar_image* b,
                  int strict, const instar_progress* progress, instar_compare_result* result);
+  /** Neither flushes the target nor empties the source. */
+  int (*commit)(const instar_host* host, instar_call* call, const instar_commit_job* job);
+  /** The image's record of its backing file stays as it is. */
+  int (*rebase)(const instar_host* host, instar_call* call, const instar_rebase_job* job);
 } instar_engine_ops;
 
-INSTAR_PIN_SIZE(instar_engine_ops, 24);
+INSTAR_PIN_SIZE(instar_engine_ops, 40);
 
 #ifdef __cplusplus
 }

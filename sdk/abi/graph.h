@@ -125,9 +125,32 @@ typedef struct instar_graph_ops {
                       instar_options_fn receive);
   /** Removes a file that the caller had created; no error where the protocol can't. [main] */
   int (*remove)(const instar_host* host, instar_call* call, const char* filename);
+  /**
+   * The image of the chain below `image` that its overlay calls `name`, or whose file that is; owned
+   * by `image`. NULL: there is none. [main]
+   */
+  instar_image* (*find_backing)(instar_image* image, const char* name);
+  /**
+   * Opens what would be the backing file of `image` if the image recorded it as `filename`, for
+   * reading. @param format NULL: probe. @param cache as in instar_image_spec. @param open_flags
+   * INSTAR_OPEN_FORCE_SHARE or 0. The message has no prefix. [main]
+   */
+  int (*open_backing)(const instar_host* host, instar_call* call, instar_image* image,
+                      const char* filename, const char* format, const char* cache,
+                      uint32_t open_flags, instar_image** out);
+  /** Opens an image of somebody's chain (from backing or find_backing) once more, for writing too.
+   * From then on only what lies above it may be read through the chain. [main] */
+  int (*open_writable)(const instar_host* host, instar_call* call, instar_image* backing,
+                       instar_image** out);
+  /**
+   * Changes options of an image that its creation has set. @param options -o text, checked against
+   * the format's table. @param force 1: also what can't be undone. [main]
+   */
+  int (*amend)(const instar_host* host, instar_call* call, instar_image* image, const char* options,
+               int force, const instar_progress* progress);
 } instar_graph_ops;
 
-INSTAR_PIN_SIZE(instar_graph_ops, 112);
+INSTAR_PIN_SIZE(instar_graph_ops, 144);
 
 #ifdef __cplusplus
 }

@@ -5,12 +5,16 @@
 
 namespace instar::qcow2 {
 
+void Image::protect_l1() {
+  refcounts_.protect(
+      {{geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
+}
+
 /** The mutex is held. */
 Status Image::start_writing(const Call& call) {
   INSTAR_CHECK(
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
-  refcounts_.protect(
-      {{geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
+  protect_l1();
   const uint64_t known = header_.autoclear & kAutoclearKnown;
   if (known == header_.autoclear && !header_.stale_bitmaps) return {};
   header_.autoclear = known;

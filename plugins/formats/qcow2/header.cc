@@ -269,7 +269,7 @@ HeaderV3 raw_header(const Header& header, uint32_t length) {
   return raw;
 }
 
-void append_extensions(std::vector<uint8_t>& out, const Header& header) {
+void append_extensions(std::vector<uint8_t>& out, const Header& header, bool feature_names) {
   if (header.backing_format)
     append_extension(out, kExtensionBackingFormat, header.backing_format->data(),
                      header.backing_format->size());
@@ -279,7 +279,7 @@ void append_extensions(std::vector<uint8_t>& out, const Header& header) {
     append_extension(out, kExtensionCrypto, &*header.crypto, sizeof *header.crypto);
   // Small clusters are left to what is needed, as QEMU does.
   const size_t cluster = size_t{1} << header.cluster_bits;
-  if (header.version >= 3 && cluster > out.size() + kMinimumRoomForNames) {
+  if (feature_names && header.version >= 3 && cluster > out.size() + kMinimumRoomForNames) {
     const auto names = known_feature_names();
     append_extension(out, kExtensionFeatureNames, names.data(), names.size() * sizeof names[0]);
   }
@@ -338,15 +338,16 @@ Result<Header> read_header(const Call& call, const HostFile& file, bool for_chec
   return header;
 }
 
-Result<std::vector<uint8_t>> serialize_header(const Header& header) {
+Result<std::vector<uint8_t>> serialize_header(const Header& header, const HeaderLayout& layout) {
   const size_t known = header.version >= 3 ? sizeof(HeaderV3) : sizeof(HeaderV2);
   const auto length = static_cast<uint32_t>(known + header.unknown_fields.size());
   HeaderV3 raw = raw_header(header, length);
   std::vector<uint8_t> out;
   append(out, &raw, known);
   append(out, header.unknown_fields.data(), header.unknown_fields.size());
-  append_extensions(out, header);
+  append_extensions(out, header, layout.feature_names);
   if (!header.backing_file.empty()) {
+    if (layout.name_at > out.size()) out.resize(layout.name_at);
     raw.v2.backing_file_offset = out.size();
     raw.v2.backing_file_size = static_cast<uint32_t>(header.backing_file.size());
     std::memcpy(out.data(), &raw, known);

@@ -57,8 +57,18 @@ Status check_snapshot_pointer(const Header& header, const char* name);
  * what a check looks at itself. */
 Result<Header> read_header(const Call& call, const HostFile& file, bool for_check = false);
 
+/** What a header may do without, or have elsewhere. */
+struct HeaderLayout {
+  bool feature_names = true;  ///< they only serve messages
+  uint64_t name_at = 0;       ///< where the backing file's name goes; 0: behind the extensions
+};
+
 /** The header's cluster, from byte 0 to the end of the backing file's name. ENOSPC when it does not
  * fit into a cluster. */
-Result<std::vector<uint8_t>> serialize_header(const Header& header);
+Result<std::vector<uint8_t>> serialize_header(const Header& header,
+                                              const HeaderLayout& layout = {});
+
+/** Replaces the header on the disk, which says what `old` does. A power cut leaves one of the two. */
+Status replace_header(const Call& call, HostFile& file, const Header& old, const Header& next);
 
 }  // namespace instar::qcow2

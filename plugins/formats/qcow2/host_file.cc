@@ -79,6 +79,12 @@ Status HostFile::discard(const Call& call, uint64_t offset, uint64_t length) con
   return node_.discard(call, offset, std::min(length, end - offset));
 }
 
+Status HostFile::resize(const Call& call, uint64_t end, uint32_t mode) {
+  INSTAR_CHECK(node_.resize(call, end, mode));
+  size_.store(end, std::memory_order_release);
+  return {};
+}
+
 Status HostFile::flush(const Call& call) const {
   if (!flushes_) return {};
   return node_.flush(call);

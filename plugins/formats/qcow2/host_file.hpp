@@ -36,6 +36,8 @@ class HostFile {
   Status write(const Call& call, uint64_t offset, const void* from, size_t length);
   Status write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t flags);
   Status discard(const Call& call, uint64_t offset, uint64_t length) const;
+  /** Makes the file end at `end`. @param mode enum instar_preallocation of what it grows by. */
+  Status resize(const Call& call, uint64_t end, uint32_t mode = INSTAR_PREALLOCATION_OFF);
   /** A barrier: what was written before is on stable storage before what is written after. */
   Status flush(const Call& call) const;
   /** Somebody else wrote up to `end`. */

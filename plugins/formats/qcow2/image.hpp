@@ -82,6 +82,12 @@ class Image {
   Status snapshot_apply(const Call& call, std::string_view id);
   Status snapshot_remove(const Call& call, std::string_view id, std::string_view name);
   Status snapshot_load(const Call& call, std::string_view id);
+  Status resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
+                const instar_progress* progress);
+  Status change_backing(const Call& call, const char* filename, const char* format);
+  Status make_empty(const Call& call);
+  Status amend(const Call& call, const sdk::Options& options, bool force,
+               const instar_progress* progress);
   Result<std::string> bitmap_list();
   Status bitmap_add(const Call&, std::string_view name, uint32_t granularity, bool enabled);
   Status bitmap_remove(const Call&, std::string_view name);
@@ -182,6 +188,7 @@ class Image {
   Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
 
   // flush.cc: called with the mutex held
+  void protect_l1();
   void free_entry(const Entry& entry, bool requested);
   void free_later(ClusterRange range, bool requested);
   Status write_metadata(const Call& call, Lock& lock);
@@ -208,6 +215,41 @@ class Image {
                       const instar_sink* messages);
   Status repair_dirty(const Call& call);
 
+  // resize.cc
+  Status shrink(const Call& call, uint64_t size);
+  Status grow(const Call& call, uint64_t size, uint32_t mode);
+  Status grow_l1(const Call& call, uint64_t entries);
+  Status zero_grown(const Call& call, uint64_t begin, uint64_t end, bool needs_zeroes, bool placed);
+  Status write_size(const Call& call, uint64_t size);
+
+  // preallocate.cc
+  Status preallocate(const Call& call, uint64_t begin, uint64_t end, uint32_t mode);
+  Status preallocate_part(const Call& call, uint64_t begin, uint64_t end, uint32_t mode);
+  Status link_preallocated(const Call& call, uint64_t begin, uint64_t end, uint64_t host,
+                           uint64_t bitmap);
+
+  // drop.cc
+  Status drop_mapping(const Call& call, uint64_t begin);
+  Status forget_entries(const Call& call, uint64_t begin, uint64_t end);
+  Status collect_table(const Call& call, uint64_t table, std::vector<ClusterRange>* out) const;
+  Status drop_references(const Call& call, std::vector<ClusterRange>* ranges,
+                         std::vector<ClusterRange>* unused);
+  Status trim(const Call& call, const std::vector<ClusterRange>& unused);
+
+  // amend.cc and its kin
+  struct Amendment;
+  class AmendProgress;
+  Result<Amendment> read_amendment(const sdk::Options& options) const;
+  Status update_header(const Call& call, const Header& next);
+  Status set_lazy_refcounts(const Call& call, bool on);
+  Status upgrade(const Call& call, AmendProgress& progress);
+  Status downgrade(const Call& call, AmendProgress& progress);
+  Status check_downgrade() const;
+  Status expand_zeroes(const Call& call, AmendProgress& progress);
+  Status expand_table(const Call& call, uint64_t table);
+  Result<Entry> expanded(const Call& call, const Entry& entry, uint64_t owners);
+  Status change_refcount_width(const Call& call, uint32_t order, AmendProgress& progress);
+
   // bitmaps.cc
   Status load_bitmaps(const Call& call);
   void update_recording();
@@ -228,7 +270,7 @@ class Image {
   const uint32_t flags_;
   const Settings settings_;
   Header header_;
-  const Geometry geometry_;
+  Geometry geometry_;  ///< changes when the image is amended
   HostFile file_;
   HostFile data_file_;
   std::unique_ptr<ContentCipher> cipher_;  ///< nullptr: not encrypted

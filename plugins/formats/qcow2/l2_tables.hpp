@@ -4,6 +4,7 @@
  * mapping". */
 #pragma once
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -91,6 +92,18 @@ class L2Tables {
            ((entry.word & kEntryOffsetMask) != 0 ||
             (external_data_ && (entry.word & kEntryCopied) != 0));
   }
+
+  /** The table lies elsewhere from now on, with at least as many entries; it was written there. */
+  void move_l1(uint64_t offset, uint64_t entries) {
+    l1_offset_ = offset;
+    l1_.resize(entries);
+  }
+  /** Entries from `first` on refer to nothing any more; that was written. */
+  void clear_l1(uint64_t first) {
+    std::fill(l1_.begin() + static_cast<int64_t>(first), l1_.end(), uint64_t{0});
+  }
+  /** A table that somebody else changes, or that is none any more. */
+  void forget_table(uint64_t offset) { cache_.forget(offset, geometry_.cluster_size); }
 
   bool tables_dirty() const { return cache_.dirty(); }
   bool l1_dirty() const { return !dirty_l1_.empty(); }

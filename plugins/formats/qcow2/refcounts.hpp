@@ -59,6 +59,28 @@ class Refcounts {
   void forget_blocks() { blocks_.clear(); }
   void note_free(uint64_t cluster) { hint_ = std::min(hint_, cluster); }
 
+  /** Sets aside `want` clusters in a row behind all that was ever used. */
+  Result<uint64_t> allocate_area(const Call& call, uint64_t want);
+  /** The first place with `want` free clusters in a row, or the end. Sets nothing aside. */
+  Result<uint64_t> find_room(const Call& call, uint64_t want);
+  /** Index of the last cluster in use, plus 1. */
+  Result<uint64_t> find_end(const Call& call);
+  /** Takes blocks that count nothing but themselves out of the table, which has to be written, and
+   * says where they lie; those that another block counts are still counted. Nothing else is dirty. */
+  Result<std::vector<ClusterRange>> drop_empty_blocks(const Call& call);
+  /** The file was cut behind the first `clusters`. */
+  void cut(uint64_t clusters) {
+    end_ = clusters;
+    hint_ = std::min(hint_, clusters);
+  }
+  /** Entries of the table. */
+  uint64_t table_entries() const { return table_.size(); }
+  bool has_block(uint64_t index) const { return block_offset(index) != 0; }
+  /** All clusters that hold blocks and the table. */
+  std::vector<ClusterRange> own_clusters() const;
+  /** Forgets everything: the structure on the disk was replaced. Nothing is dirty. */
+  void unload();
+
   /** Steps of writing back, with a barrier of the owner's between them: blocks, then the table
    * entries that refer to new ones, then (when the table moved) the header. */
   bool blocks_dirty() const { return blocks_.dirty(); }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// What commands do with the images of a backing chain: find them by name, open them once more, and
+// change what their creation has set.
+#include <cstdlib>
+
+#include "core/block/graph_private.hpp"
+#include "core/options/filename.hpp"
+#include "core/options/json_text.hpp"
+#include "sdk/abi/amend.h"
+
+namespace instar::block {
+
+namespace {
+
+using options::BoundOptions;
+using sdk::OutgoingCall;
+
+/** As realpath(3) has it; "" where there is no such file. */
+std::string real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
+  return real != nullptr ? real.get() : "";
+}
+
+bool is_called(const Node& overlay, const Node& below, const std::string& name) {
+  if (below.filename() == name) return true;
+  const std::string plain = plain_name_of(below);
+  if (name.empty() || plain.empty()) return false;
+  if (options::protocol_prefix(name) || options::protocol_prefix(plain)) return plain == name;
+  const auto full = overlay.file() != nullptr ? resolve_reference(*overlay.file(), name)
+                                              : Result<std::string>(name);
+  const std::string real = full ? real_path(*full) : "";
+  return !real.empty() && real == real_path(plain);
+}
+
+/** Protocol nodes below `node`, but for its backing file, let others write from now on. */
+Status share(const Node& node) {
+  if (node.kind() == NodeKind::kProtocol)
+    return apply_permissions(node, {INSTAR_PERMISSION_READ, INSTAR_PERMISSION_ALL});
+  for (const auto& child : node.children())
+    if (child.role != INSTAR_CHILD_BACKING) INSTAR_CHECK(share(*child.node));
+  return {};
+}
+
+std::string refused_name(const Error& error) {
+  constexpr std::string_view kHead = "Invalid parameter '";
+  if (!error.message.starts_with(kHead)) return {};
+  return error.message.substr(kHead.size(), error.message.size() - kHead.size() - 1);
+}
+
+}  // namespace
+
+Node* Graph::find_backing(Node& top, const std::string& name) {
+  Node* overlay = &top;
+  for (Node* below = top.backing(); below != nullptr; below = below->backing()) {
+    if (is_called(*overlay, *below, name)) return below;
+    overlay = below;
+  }
+  return nullptr;
+}
+
+Result<NodePtr> Graph::open_backing(const Node& image, const OpenSpec& spec) {
+  OpenSpec full = spec;
+  auto resolved = image.file() != nullptr ? resolve_reference(*image.file(), spec.filename)
+                                          : Result<std::string>(spec.filename);
+  if (!resolved) {
+    resolved.error().message.insert(0, "Could not resolve backing filename: ");
+    return std::move(resolved).error();
+  }
+  full.filename = *std::move(resolved);
+  auto opened = private_->open_image(full);
+  if (!opened)
+    opened.error().message =
+        cat("Could not open new backing file '", spec.filename, "': ", opened.error().message);
+  return opened;
+}
+
+Result<NodePtr> Graph::open_writable(Node& node) {
+  INSTAR_TRY(json::value document, options::parse_json(node.names().options));
+  if (!document.is_object()) return fail(EINVAL, "'", node.filename(), "' can't be opened again");
+  INSTAR_CHECK(share(node));
+  NodeRequest request;
+  request.options = options::flatten(document.as_object());
+  request.flags = node.open_flags() | INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE | INSTAR_OPEN_UNMAP;
+  request.permissions = top_permissions(request.flags);
+  return private_->open_node(std::move(request));
+}
+
+Status Graph::amend(Node& image, const std::string& options, bool force,
+                    const instar_progress& progress) {
+  INSTAR_TRY(const Driver driver, private_->find_driver(image.driver()));
+  const auto& info = driver.provider->info();
+  void* self = nullptr;
+  const auto* ops = image.interface<instar_amend_ops>(INSTAR_AMEND_ID, &self);
+  if (info.amend_options.empty() || ops == nullptr || ops->amend == nullptr)
+    return fail(ENOTSUP, "Format driver '", driver.name(), "' does not support option amendment");
+  BoundOptions bound(table_of(info.amend_options));
+  if (auto set = bound.set_all(options); !set) {
+    const std::string name = refused_name(set.error());
+    for (const auto& spec : info.create_options)
+      if (spec.name == name) set.error().hint = "This option is only supported for image creation";
+    return set;
+  }
+  INSTAR_CHECK(bound.check_values());
+  const auto items = bound.to_abi();
+  const instar_options given{items.data(), items.size()};
+  OutgoingCall call;
+  const int result = ops->amend(self, call.abi(), &given, force ? 1 : 0, &progress);
+  if (progress.report != nullptr) progress.report(progress.opaque, 1, 1);
+  return call.status(result);
+}
+
+}  // namespace instar::block

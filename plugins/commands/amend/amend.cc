@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file amend.cc The command amend: changes what the creation of an image has set. */
+#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::amend {
+
+using namespace instar::sdk;
+
+namespace {
+
+struct Arguments {
+  std::optional<std::string> format, options, cache;
+  std::vector<std::string> files;
+  bool image_opts = false, progress = false, quiet = false, force = false;
+};
+
+bool asks_for_help(const std::string& options) {
+  for (size_t start = 0; start <= options.size();) {
+    const size_t end = std::min(options.find(',', start), options.size());
+    const auto word = std::string_view(options).substr(start, end - start);
+    if (word == "help" || word == "?") return true;
+    start = end + 1;
+  }
+  return false;
+}
+
+int print_help(const CommandContext& context, const std::string& format) {
+  OutgoingCall call(&context.call());
+  const int result =
+      context.graph().print_options(context.host().abi(), call.abi(), format.c_str(), nullptr, 1);
+  return result < 0 ? context.error(call.error(result)) : 0;
+}
+
+Status run_amend(CommandContext& context, const Arguments& arguments, Image image) {
+  {
+    const Progress progress(context,
+                            arguments.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
+    const instar_progress sink = progress.abi();
+    OutgoingCall call(&context.call());
+    const int result = context.graph().amend(context.host().abi(), call.abi(), image.abi(),
+                                             arguments.options->c_str(), arguments.force, &sink);
+    if (result < 0) {
+      // The message stands behind the last progress line, whose end follows it.
+      context.error(call.error(result));
+      return fail(ECANCELED, "");
+    }
+  }
+  return image.close();
+}
+
+}  // namespace
+
+class Amend {
+ public:
+  static int run(CommandContext& context) {
+    Arguments arguments;
+    CommandLine line("amend", "[OPTIONS] -o OPTS FILE",
+                     "Changes options of an image that were chosen when it was created.");
+    line.text('f', "format", "FMT", arguments.format, "format of FILE; without it FILE is probed")
+        .flag(0, "image-opts", arguments.image_opts, "FILE is a list of key=value, not a name")
+        .action('o', "options", "OPTS", accumulate(context, arguments.options),
+                "the options and their new values; 'help' lists them")
+        .text('t', "cache", "MODE", arguments.cache,
+              "cache mode: none, writeback (default), writethrough, directsync, unsafe")
+        .flag(0, "force", arguments.force, "do what can't be undone, too")
+        .flag('p', "+progress", arguments.progress, "show progress")
+        .flag('q', "quiet", arguments.quiet, "print nothing but errors");
+    add_object_option(line, context);
+    line.operands(arguments.files).epilogue("Example: amend -o compat=1.1 disk.qcow2\n");
+    if (const auto status = line.parse(context)) return *status;
+    if (!arguments.options) return line.usage_error(context, "Must specify options (-o)");
+    if (arguments.quiet) arguments.progress = false;
+    const bool help = asks_for_help(*arguments.options);
+    if (help && arguments.format) return print_help(context, *arguments.format);
+    if (arguments.files.size() != 1) return context.error("Expecting one image file name");
+    if (arguments.image_opts && arguments.format)
+      return context.error("--image-opts and --format are mutually exclusive");
+    if (arguments.cache && !is_cache_mode(*arguments.cache))
+      return context.error(cat("Invalid cache option: ", *arguments.cache));
+    auto image = context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts,
+                                         INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE, arguments.cache));
+    if (!image) return context.error(image.error());
+    if (help) return print_help(context, image->driver());
+    const auto done = run_amend(context, arguments, *std::move(image));
+    if (!done) return done.error().message.empty() ? 1 : context.error(done.error());
+    return 0;
+  }
+};
+
+}  // namespace instar::amend
+
+INSTAR_PLUGIN("command-amend", "1.0.0", instar::sdk::command<instar::amend::Amend>("amend"))

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file commit.cc The command commit: what an image changed goes down into a backing file. */
+#include "sdk/abi/make_empty.h"
+#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/plugin.hpp"
+
+namespace instar::commit {
+
+using namespace instar::sdk;
+
+namespace {
+
+struct Arguments {
+  std::optional<std::string> format, cache, base;
+  std::optional<uint64_t> rate;
+  std::string filename;
+  bool image_opts = false, keep = false, progress = false, quiet = false;
+};
+
+class Commit {
+ public:
+  Commit(CommandContext& context, const Arguments& arguments)
+      : context_(context), arguments_(arguments) {}
+
+  Status run() {
+    auto opened =
+        context_.open(image_spec(arguments_.filename, arguments_.format, arguments_.image_opts,
+                                 INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, arguments_.cache));
+    if (!opened) {
+      context_.error(opened.error());
+      return std::move(opened).error();
+    }
+    top_ = *std::move(opened);
+    const Progress progress(context_,
+                            arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
+    // A message stands behind the last progress line, whose end follows it.
+    const auto done = run(progress.abi());
+    if (!done) context_.error(done.error());
+    return done;
+  }
+
+ private:
+  Status run(const instar_progress& progress) {
+    INSTAR_CHECK(find_base());
+    INSTAR_CHECK(open_target());
+    INSTAR_CHECK(copy(progress));
+    // The base has all before the image forgets it.
+    INSTAR_CHECK(target_.close());
+    progress.report(progress.opaque, 1, 1);
+    if (!arguments_.keep) INSTAR_CHECK(make_empty());
+    return top_.close();
+  }
+
+  Status find_base() {
+    if (arguments_.base) {
+      base_ = context_.graph().find_backing(top_.abi(), arguments_.base->c_str());
+      if (base_ == nullptr)
+        return fail(EINVAL, "Did not find '", *arguments_.base, "' in the backing chain of '",
+                    arguments_.filename, "'");
+      return {};
+    }
+    base_ = context_.graph().backing(top_.abi());
+    if (base_ == nullptr) return fail(EINVAL, "Image does not have a backing file");
+    return {};
+  }
+
+  Status open_target() {
+    OutgoingCall call(&context_.call());
+    instar_image* target = nullptr;
+    const int result =
+        context_.graph().open_writable(context_.host().abi(), call.abi(), base_, &target);
+    if (result < 0) return call.error(result);
+    target_ = Image(&context_.graph(), target);
+    INSTAR_TRY(const uint64_t size, top_.node().size());
+    INSTAR_TRY(const uint64_t room, target_.node().size());
+    if (room >= size) return {};
+    const auto grown = target_.node().resize(context_.call(), size);
+    if (!grown && grown.error().code == ENOTSUP)
+      return fail(ENOTSUP, "Image format driver does not support resize");
+    return grown;
+  }
+
+  Status copy(const instar_progress& progress) {
+    instar_commit_job job{};
+    job.struct_size = sizeof job;
+    job.source = top_.abi();
+    job.base = base_;
+    job.target = target_.abi();
+    job.rate = arguments_.rate.value_or(0);
+    job.progress = progress;
+    OutgoingCall call(&context_.call());
+    INSTAR_CHECK(call.status(context_.engine().commit(context_.host().abi(), call.abi(), &job)));
+    return target_.node().flush(context_.call());
+  }
+
+  /** Formats that can't are left as they are. */
+  Status make_empty() {
+    void* self = nullptr;
+    const auto* ops = top_.node().interface<instar_make_empty_ops>(INSTAR_MAKE_EMPTY_ID, &self);
+    if (ops == nullptr) return {};
+    OutgoingCall call(&context_.call());
+    const int result = ops->make_empty(self, call.abi());
+    if (result == -ENOTSUP) return {};
+    return call.status(result);
+  }
+
+  CommandContext& context_;
+  const Arguments& arguments_;
+  Image top_;
+  Image target_;
+  instar_image* base_ = nullptr;
+};
+
+class Command {
+ public:
+  static int run(CommandContext& context) {
+    Arguments arguments;
+    std::vector<std::string> files;
+    CommandLine line("commit", "[OPTIONS] FILE",
+                     "Writes what FILE changed into its backing file, then empties FILE.");
+    line.text('f', "format", "FMT", arguments.format, "format of FILE; without it FILE is probed")
+        .flag(0, "image-opts", arguments.image_opts, "FILE is a list of key=value, not a name")
+        .text('t', "cache", "MODE", arguments.cache,
+              "cache mode: none, writeback (default), writethrough, directsync, unsafe")
+        .text('b', "base", "BASE", arguments.base,
+              "an image further down the chain to write into; implies -d")
+        .flag('d', "+drop", arguments.keep, "leave FILE as it is, for it is going to be deleted")
+        .action('r', "rate|+rate-limit", "BYTES",
+                size_handler(context, "rate limit", arguments.rate),
+                "at most so many bytes a second")
+        .flag('p', "+progress", arguments.progress, "show progress")
+        .flag('q', "quiet", arguments.quiet, "print nothing but errors");
+    add_object_option(line, context);
+    line.operands(files).epilogue("Example: commit -p overlay.qcow2\n");
+    if (const auto status = line.parse(context)) return *status;
+    if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
+    if (arguments.image_opts && arguments.format)
+      return context.error("--image-opts and --format are mutually exclusive");
+    if (arguments.cache && !is_cache_mode(*arguments.cache))
+      return context.error(cat("Invalid cache option: ", *arguments.cache));
+    if (arguments.base) arguments.keep = true;
+    if (arguments.quiet) arguments.progress = false;
+    arguments.filename = files[0];
+    if (!Commit(context, arguments).run()) return 1;
+    if (!arguments.quiet) context.print("Image committed.\n");
+    return 0;
+  }
+};
+
+}  // namespace
+
+}  // namespace instar::commit
+
+INSTAR_PLUGIN("command-commit", "1.0.0", instar::sdk::command<instar::commit::Command>("commit"))

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Room for guest clusters before the guest writes them.
+#include <algorithm>
+
+#include "plugins/formats/qcow2/image.hpp"
+
+namespace instar::qcow2 {
+namespace {
+/** Guest clusters that are placed one behind another in one step. */
+constexpr uint64_t kClustersAtOnce = 1u << 20;
+}  // namespace
+
+/** [begin, end) lies behind the image's end and has no entries; `begin` is the start of a cluster.
+ * New places lie behind all that was ever used, so they read as zeroes. */
+Status Image::preallocate(const Call& call, uint64_t begin, uint64_t end, uint32_t mode) {
+  end = geometry_.cluster_end(end);
+  while (begin < end) {
+    if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
+    const uint64_t part_end =
+        begin + std::min(end - begin, kClustersAtOnce << geometry_.cluster_bits);
+    INSTAR_CHECK(preallocate_part(call, begin, part_end, mode));
+    begin = part_end;
+  }
+  return {};
+}
+
+Status Image::preallocate_part(const Call& call, uint64_t begin, uint64_t end, uint32_t mode) {
+  if (data_file_) return link_preallocated(call, begin, end, begin, 0);
+  uint64_t host = 0;
+  {
+    Lock lock(mutex_);
+    INSTAR_CHECK(begin_change(call, lock));
+    INSTAR_TRY(const uint64_t first,
+               refcounts_.allocate_area(call, geometry_.clusters(end - begin)));
+    host = first << geometry_.cluster_bits;
+    const uint64_t host_end = refcounts_.end() << geometry_.cluster_bits;
+    if (mode != INSTAR_PREALLOCATION_METADATA) {
+      const auto resized = file_.resize(call, host_end, mode);
+      if (!resized)
+        return fail(resized.error().code,
+                    "Failed to resize underlying file: ", resized.error().message);
+    } else {
+      note_hole(host + (end - begin));
+    }
+    INSTAR_CHECK(write_metadata(call, lock));
+  }
+  // Otherwise subclusters stay unallocated.
+  const bool hides = mode >= INSTAR_PREALLOCATION_FALLOC && backing_size_ > size();
+  return link_preallocated(call, begin, end, host, hides ? kAllSubclusters : 0);
+}
+
+Status Image::link_preallocated(const Call& call, uint64_t begin, uint64_t end, uint64_t host,
+                                uint64_t bitmap) {
+  while (begin < end) {
+    Lock lock(mutex_);
+    INSTAR_CHECK(begin_change(call, lock));
+    INSTAR_CHECK(own_table(call, begin));
+    INSTAR_TRY(const L2Tables::Slice slice, l2_.slice(call, begin));
+    const uint64_t part_end =
+        std::min(end, slice.first_guest + (slice.count << geometry_.cluster_bits));
+    for (; begin < part_end; begin += geometry_.cluster_size, host += geometry_.cluster_size) {
+      const uint64_t index = (begin - slice.first_guest) >> geometry_.cluster_bits;
+      l2_.set(slice, index, {host | kEntryCopied, geometry_.extended ? bitmap : 0});
+    }
+  }
+  return {};
+}
+
+}  // namespace instar::qcow2

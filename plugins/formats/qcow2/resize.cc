@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another virtual size. The header's field changes last, so that a cut leaves the old size, or the
+// new one with all that it needs.
+#include <algorithm>
+#include <cstddef>
+
+#include "plugins/formats/qcow2/image.hpp"
+
+namespace instar::qcow2 {
+namespace {
+
+Status explained(Status status, const char* what) {
+  if (status) return status;
+  return fail(status.error().code, what, ": ", status.error().message);
+}
+
+}  // namespace
+
+Status Image::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
+                     const instar_progress*) {
+  {
+    Lock lock(mutex_);
+    if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
+    if (size % kSector != 0) return fail(EINVAL, "The new size must be a multiple of ", kSector);
+    if (!snapshots_.empty() && header_.version < 3)
+      return fail(ENOTSUP, "Can't resize a v2 image which has snapshots");
+    if (size < this->size() && preallocation != INSTAR_PREALLOCATION_OFF)
+      return fail(EINVAL, "Preallocation can't be used for shrinking an image");
+    INSTAR_CHECK(begin_exclusive(call, lock));
+    INSTAR_CHECK(resize_bitmaps(call, this->size()));  // can they be resized?
+  }
+  return size < this->size() ? shrink(call, size) : grow(call, size, preallocation);
+}
+
+Status Image::shrink(const Call& call, uint64_t size) {
+  INSTAR_CHECK(explained(drop_mapping(call, geometry_.cluster_end(size)),
+                         "Failed to discard cropped clusters"));
+  if (data_file_) INSTAR_CHECK(data_file_.resize(call, size));
+  return write_size(call, size);
+}
+
+Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
+  const uint64_t old = this->size();
+  const uint64_t old_end = geometry_.cluster_end(old);
+  const uint64_t entries = sdk::div_up(size, uint64_t{1} << geometry_.l1_shift);
+  if (entries > kMaxL1Bytes / 8)
+    return fail(EFBIG, "Failed to grow the L1 table: ", sdk::errno_text(EFBIG));
+  // What an earlier attempt, or somebody else, left behind the end must not show.
+  INSTAR_CHECK(drop_mapping(call, old_end));
+  INSTAR_CHECK(explained(grow_l1(call, entries), "Failed to grow the L1 table"));
+  if (data_file_ && header_.data_file_raw() && mode == INSTAR_PREALLOCATION_OFF)
+    mode = INSTAR_PREALLOCATION_METADATA;  // all of a raw file is the guest's
+  if (data_file_) {
+    const uint32_t below = mode == INSTAR_PREALLOCATION_METADATA
+                               ? static_cast<uint32_t>(INSTAR_PREALLOCATION_OFF)
+                               : mode;
+    INSTAR_CHECK(data_file_.resize(call, size, below));
+  }
+  Status grown =
+      mode != INSTAR_PREALLOCATION_OFF ? preallocate(call, old_end, size, mode) : Status{};
+  // Places on the storage are zeroes already and hide the backing file; of an encrypted image they
+  // are no zeroes.
+  const bool placed = mode >= INSTAR_PREALLOCATION_FALLOC && !data_file_ && !cipher_;
+  const bool needs_zeroes =
+      backing_size_ > old || (cipher_ != nullptr && mode != INSTAR_PREALLOCATION_OFF);
+  if (grown) grown = zero_grown(call, old, size, needs_zeroes, placed);
+  if (!grown) {
+    (void)drop_mapping(call, old_end);
+    return grown;
+  }
+  return write_size(call, size);
+}
+
+/** Makes [begin, end), which is grown, read as zeroes: the end of its first cluster in any case, the
+ * rest if that `needs_zeroes` and is not `placed` on zeroes already. */
+Status Image::zero_grown(const Call& call, uint64_t begin, uint64_t end, bool needs_zeroes,
+                         bool placed) {
+  const uint64_t first = std::min(geometry_.cluster_end(begin), end);
+  if (needs_zeroes && !geometry_.zero_flag)
+    return fail(ENOTSUP, "Failed to zero out new clusters: ", sdk::errno_text(ENOTSUP));
+  const uint64_t unit = geometry_.subcluster_size;
+  const uint64_t head = std::min(sdk::round_up(begin, unit), end);
+  if (begin < head) INSTAR_CHECK(zero_plainly(call, begin, head));
+  if (head < first) {
+    if (needs_zeroes)
+      INSTAR_CHECK(zero_subclusters(call, head, sdk::round_up(first, unit)));
+    else
+      INSTAR_CHECK(zero_plainly(call, head, first));
+  }
+  if (!needs_zeroes || placed || first == end) return {};
+  return explained(clear_clusters(call, first, geometry_.cluster_end(end), Clearing::kZero),
+                   "Failed to zero out new clusters");
+}
+
+/** The table gets a new place, and the header says where. */
+Status Image::grow_l1(const Call& call, uint64_t entries) {
+  Lock lock(mutex_);
+  if (entries <= l2_.l1().size()) return {};
+  INSTAR_CHECK(begin_change(call, lock));
+  const uint64_t clusters = geometry_.clusters(entries * 8);
+  INSTAR_TRY(const uint64_t first, refcounts_.allocate_area(call, clusters));
+  const uint64_t offset = first << geometry_.cluster_bits;
+  INSTAR_CHECK(write_metadata(call, lock));
+  std::vector<uint8_t> bytes(clusters << geometry_.cluster_bits);
+  for (size_t i = 0; i < l2_.l1().size(); ++i)
+    store_be(bytes.data() + i * 8, l2_.l1()[i]);
+  INSTAR_CHECK(file_.write(call, offset, bytes.data(), bytes.size()));
+  INSTAR_CHECK(barrier(call));
+  struct {
+    Be<uint32_t> entries;
+    Be<uint64_t> offset;
+  } fields{static_cast<uint32_t>(entries), offset};
+  static_assert(sizeof fields == 12 && offsetof(HeaderV2, l1_table_offset) ==
+                                           offsetof(HeaderV2, l1_size) + sizeof(uint32_t));
+  INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, l1_size), &fields, sizeof fields));
+  INSTAR_CHECK(barrier(call));
+  if (header_.l1_entries != 0)
+    free_later(
+        {geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)},
+        false);
+  header_.l1_entries = static_cast<uint32_t>(entries);
+  header_.l1_offset = offset;
+  l2_.move_l1(offset, entries);
+  protect_l1();
+  return apply_frees(call);
+}
+
+Status Image::write_size(const Call& call, uint64_t size) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(resize_bitmaps(call, size));
+  INSTAR_CHECK(write_metadata(call, lock));
+  INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(barrier(call));
+  const Be<uint64_t> field = size;
+  if (const auto written = file_.write(call, offsetof(HeaderV2, size), &field, sizeof field);
+      !written)
+    return fail(written.error().code, "Failed to update the image size: ", written.error().message);
+  INSTAR_CHECK(barrier(call));
+  header_.size = size;
+  size_.store(size, std::memory_order_relaxed);
+  return {};
+}
+
+}  // namespace instar::qcow2
