@@ -378,9 +378,17 @@ Status Rebaser::write(Worker& worker, Turn& turn, const Difference& difference, 
 Status Rebaser::write_packed(Worker& worker, Turn& turn, const Difference& difference) {
   if (!turn.wait()) return fail(ECANCELED, errno_text(ECANCELED));
   std::vector<uint8_t> block(unit_);
-  for (uint64_t at = difference.begin; at < difference.end; at += unit_) {
-    const auto length = static_cast<size_t>(std::min(unit_, difference.end - at));
+  uint64_t next = 0;
+  for (uint64_t at = difference.begin; at < difference.end; at = next) {
+    next = std::min(sdk::round_down(at, unit_) + unit_, difference.end);
+    const auto length = static_cast<size_t>(next - at);
     const uint8_t* data = worker.old_data.get() + (at - worker.ticket.offset);
+    const WriteRun run{at, data, length};
+    // Of a cluster that has subclusters already, the rest can't be packed.
+    if (at % unit_ != 0 || (length < unit_ && next != size_)) {
+      INSTAR_CHECK(target_.write(call_, turn, {&run, 1}, true));
+      continue;
+    }
     std::memcpy(block.data(), data, length);
     std::memset(block.data() + length, 0, unit_ - length);
     sdk::OutgoingCall packing(&call_);
@@ -392,7 +400,6 @@ Status Rebaser::write_packed(Worker& worker, Turn& turn, const Difference& diffe
           storing.status(compress_->store(compress_self_, storing.abi(), at, length,
                                           worker.packed.get(), static_cast<size_t>(packed))));
     } else if (packed == -ENOSPC || packed >= static_cast<int64_t>(unit_)) {
-      const WriteRun run{at, data, length};
       INSTAR_CHECK(target_.write(call_, turn, {&run, 1}, true));
     } else {
       return packing.error(packed < 0 ? packed : -EIO);

@@ -17,6 +17,12 @@ struct Arguments {
   bool image_opts = false, keep = false, progress = false, quiet = false;
 };
 
+/** As qemu-img tells of what it does in the background. */
+Status job_status(const Status& done) {
+  if (done) return {};
+  return fail(done.error().code, "Block job failed: ", errno_text(done.error().code));
+}
+
 class Commit {
  public:
   Commit(CommandContext& context, const Arguments& arguments)
@@ -74,10 +80,7 @@ class Commit {
     INSTAR_TRY(const uint64_t size, top_.node().size());
     INSTAR_TRY(const uint64_t room, target_.node().size());
     if (room >= size) return {};
-    const auto grown = target_.node().resize(context_.call(), size);
-    if (!grown && grown.error().code == ENOTSUP)
-      return fail(ENOTSUP, "Image format driver does not support resize");
-    return grown;
+    return job_status(target_.node().resize(context_.call(), size));
   }
 
   Status copy(const instar_progress& progress) {
@@ -89,8 +92,9 @@ class Commit {
     job.rate = arguments_.rate.value_or(0);
     job.progress = progress;
     OutgoingCall call(&context_.call());
-    INSTAR_CHECK(call.status(context_.engine().commit(context_.host().abi(), call.abi(), &job)));
-    return target_.node().flush(context_.call());
+    INSTAR_CHECK(
+        job_status(call.status(context_.engine().commit(context_.host().abi(), call.abi(), &job))));
+    return job_status(target_.node().flush(context_.call()));
   }
 
   /** Formats that can't are left as they are. */

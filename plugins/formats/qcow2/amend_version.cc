@@ -38,8 +38,10 @@ Status Image::check_downgrade() const {
     return s.vm_state_size <= UINT32_MAX && s.disk_size == header_.size;
   });
   if (!fits) return fail(ENOTSUP, "Internal snapshots prevent downgrade of image");
-  if ((header_.incompatible & ~uint64_t{kIncompatDirty}) != 0)
-    return fail(ENOTSUP, "Cannot downgrade an image with incompatible features set");
+  const uint64_t features = header_.incompatible & ~uint64_t{kIncompatDirty};
+  if (features != 0)
+    return fail(ENOTSUP, "Cannot downgrade an image with incompatible features ", hex(features),
+                " set");
   return {};
 }
 

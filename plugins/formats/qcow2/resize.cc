@@ -76,8 +76,6 @@ Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
 Status Image::zero_grown(const Call& call, uint64_t begin, uint64_t end, bool needs_zeroes,
                          bool placed) {
   const uint64_t first = std::min(geometry_.cluster_end(begin), end);
-  if (needs_zeroes && !geometry_.zero_flag)
-    return fail(ENOTSUP, "Failed to zero out new clusters: ", sdk::errno_text(ENOTSUP));
   const uint64_t unit = geometry_.subcluster_size;
   const uint64_t head = std::min(sdk::round_up(begin, unit), end);
   if (begin < head) INSTAR_CHECK(zero_plainly(call, begin, head));
@@ -88,6 +86,8 @@ Status Image::zero_grown(const Call& call, uint64_t begin, uint64_t end, bool ne
       INSTAR_CHECK(zero_plainly(call, head, first));
   }
   if (!needs_zeroes || placed || first == end) return {};
+  if (!geometry_.zero_flag)
+    return fail(ENOTSUP, "Failed to zero out new clusters: ", sdk::errno_text(ENOTSUP));
   return explained(clear_clusters(call, first, geometry_.cluster_end(end), Clearing::kZero),
                    "Failed to zero out new clusters");
 }
