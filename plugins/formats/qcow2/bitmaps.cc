@@ -358,6 +358,7 @@ Status Image::name_directory(const Call& call, uint64_t offset, uint64_t length)
     header_.bitmaps = BitmapsExtension{static_cast<uint32_t>(bitmaps_.size()), 0, length, offset};
     header_.autoclear |= kAutoclearBitmaps;
   }
+  guard_.forget();
   return write_header(call);
 }
 

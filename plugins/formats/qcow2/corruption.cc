@@ -17,6 +17,10 @@ Status write_incompatible_features(const Call& call, HostFile& file, const Heade
   return file.flush(call);
 }
 
+Error broken_metadata(Corruption* corruption, const Call& call, std::string_view message) {
+  return corruption != nullptr ? corruption->report(call, true, message) : fail(EIO, message);
+}
+
 Error Corruption::report(const Call& call, bool fatal, std::string_view message) {
   const Error error = fail(EIO, sdk::errno_text(EIO));
   fatal = fatal && writable_;

@@ -4,6 +4,7 @@
  * sure that one call is under way at a time. Specification: "Header", incompatible feature bit 1. */
 #pragma once
 
+#include <atomic>
 #include <string_view>
 
 #include "plugins/formats/qcow2/header.hpp"
@@ -19,15 +20,18 @@ class Corruption {
    * must not be used any more. Gives the error of the request that met it. */
   Error report(const Call& call, bool fatal, std::string_view message);
   /** The image must not be used any more. */
-  bool stopped() const { return stopped_; }
+  bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
 
  private:
   HostFile& file_;
   Header& header_;
   const bool writable_;
   bool told_ = false;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
 };
+
+/** Tells `corruption`, if there is one, of something that a request can't go past. */
+Error broken_metadata(Corruption* corruption, const Call& call, std::string_view message);
 
 /** Writes the header's incompatible feature bits, which version 3 has. */
 Status write_incompatible_features(const Call& call, HostFile& file, const Header& header);

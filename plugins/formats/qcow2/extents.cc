@@ -66,7 +66,9 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
   const Lock lock(mutex_);
   length = std::min(length, kEntriesAtOnce << geometry_.cluster_bits);
   std::vector<Run> runs;
-  INSTAR_CHECK(l2_.scan(call, offset, length, max, &runs));
+  // What lies before a broken entry is known all the same.
+  if (auto scanned = l2_.scan(call, offset, length, max, &runs); !scanned && runs.empty())
+    return std::move(scanned).error();
   if (sparse_inside_ < 0 && !cipher_ && std::any_of(runs.begin(), runs.end(), [](const Run& run) {
         return run.kind == Kind::kData;
       })) {

@@ -5,16 +5,14 @@
 
 namespace instar::qcow2 {
 
-void Image::protect_l1() {
-  refcounts_.protect(
-      {{geometry_.cluster_of(header_.l1_offset), geometry_.clusters(header_.l1_entries * 8ull)}});
-}
-
 /** The mutex is held. */
 Status Image::start_writing(const Call& call) {
   INSTAR_CHECK(
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
-  protect_l1();
+  if (settings_.lazy_refcounts && (header_.incompatible & kIncompatDirty) == 0) {
+    header_.incompatible |= kIncompatDirty;
+    INSTAR_CHECK(write_incompatible_features(call, file_, header_));
+  }
   const uint64_t known = header_.autoclear & kAutoclearKnown;
   if (known == header_.autoclear && !header_.stale_bitmaps) return {};
   header_.autoclear = known;
@@ -89,7 +87,7 @@ Status Image::apply_frees(const Call& call) {
 }
 
 Status Image::write_refcounts(const Call& call) {
-  INSTAR_CHECK(refcounts_.write_blocks(call));
+  INSTAR_CHECK(refcounts_.write_blocks(call, guard_of(call, kRefcountBlock)));
   if (!refcounts_.table_dirty()) return {};
   INSTAR_CHECK(barrier(call));
   INSTAR_CHECK(refcounts_.write_table(call));
@@ -112,13 +110,14 @@ Status Image::write_refcounts(const Call& call) {
 /** All that is referred to reaches the disk before what refers to it. */
 Status Image::write_metadata(const Call& call, Lock& lock) {
   INSTAR_CHECK(packed_.drain(call, lock));
-  if (broken_) return fail(EIO, sdk::errno_text(EIO));
+  if (broken_ || corruption_.stopped()) return fail(EIO, sdk::errno_text(EIO));
   INSTAR_CHECK(write_refcounts(call));
   INSTAR_CHECK(barrier(call));
   if (!l2_.tables_dirty() && !l2_.l1_dirty() && frees_.empty()) return {};
-  INSTAR_CHECK(l2_.write_tables(call));
+  INSTAR_CHECK(l2_.write_tables(call, guard_of(call, kActiveL2)));
   if (l2_.l1_dirty()) {
     INSTAR_CHECK(barrier(call));
+    INSTAR_CHECK(refuse_overlap(call, l2_.l1_offset(), l2_.l1().size() * 8, kActiveL1));
     INSTAR_CHECK(l2_.write_l1(call));
   }
   INSTAR_CHECK(barrier(call));

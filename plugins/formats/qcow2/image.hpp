@@ -27,7 +27,7 @@
 #include "plugins/formats/qcow2/encryption.hpp"
 #include "plugins/formats/qcow2/l1_walk.hpp"
 #include "plugins/formats/qcow2/l2_tables.hpp"
-#include "plugins/formats/qcow2/overlap.hpp"
+#include "plugins/formats/qcow2/overlap_guard.hpp"
 #include "plugins/formats/qcow2/packed_writer.hpp"
 #include "plugins/formats/qcow2/range_locks.hpp"
 #include "plugins/formats/qcow2/refcounts.hpp"
@@ -47,6 +47,7 @@ struct Settings {
   bool discard_snapshot = true;   ///< … and so does what a snapshot frees
   bool discard_other = false;
   bool discard_no_unref = false;
+  bool lazy_refcounts = false;  ///< the dirty bit is set while the image is written to
   OverlapChecks overlap_checks = kOverlapCached;
 };
 
@@ -188,7 +189,6 @@ class Image {
   Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
 
   // flush.cc: called with the mutex held
-  void protect_l1();
   void free_entry(const Entry& entry, bool requested);
   void free_later(ClusterRange range, bool requested);
   Status write_metadata(const Call& call, Lock& lock);
@@ -210,6 +210,15 @@ class Image {
   Status switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size);
   Status adopt_flags(const Call& call, const L1Table& part);
   Status all_or_broken(Status done);
+  // guarded.cc: called with the mutex held
+  MetadataView metadata() const;
+  /** EIO, and the image is marked, when a write would hit metadata other than `except`. */
+  Status refuse_overlap(const Call& call, uint64_t offset, uint64_t length, uint32_t except);
+  TableCache::Guard guard_of(const Call& call, uint32_t kind);
+  Status refuse_unaligned(const Call& call, uint64_t guest, const Entry& entry);
+  Status refuse_allocation(const Call& call, ClusterRange range);
+  Status start_guarding(const Call& call);
+
   // check.cc
   Status check_locked(const Call& call, uint32_t fix, instar_check_result& result,
                       const instar_sink* messages);
@@ -293,6 +302,8 @@ class Image {
   Refcounts refcounts_;
   PackedWriter packed_;
   Corruption corruption_;
+  OverlapGuard guard_;
+  const char* allocating_ = nullptr;  ///< what room is looked for, where a message names it
   struct Pending {
     ClusterRange range;
     bool requested;

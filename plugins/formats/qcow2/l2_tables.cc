@@ -50,8 +50,9 @@ Result<L2Tables::Slice> L2Tables::slice(const Call& call, uint64_t guest) {
   const uint64_t table = l1_index < l1_.size() ? l1_[l1_index] & kL1OffsetMask : 0;
   if (table == 0) return slice;
   if (geometry_.in_cluster(table) != 0)
-    return fail(EIO, "L2 table offset ", hex(table),
-                " unaligned (L1 index: ", l1_index == 0 ? "0" : hex(l1_index), ")");
+    return broken_metadata(corruption_, call,
+                           sdk::cat("L2 table offset ", hex(table), " unaligned (L1 index: ",
+                                    l1_index == 0 ? "0" : hex(l1_index), ")"));
   slice.host = table + geometry_.l2_index(slice.first_guest) * geometry_.entry_size;
   INSTAR_TRY(slice.entries, cache_.get(call, slice.host));
   return slice;
@@ -91,12 +92,13 @@ Error L2Tables::broken_entry(const Slice& slice, uint64_t index, const Entry& en
   const uint64_t in_table = index + (slice.host - table) / geometry_.entry_size;
   const std::string where = sdk::cat("(L2 offset: ", hex(table),
                                      ", L2 index: ", in_table == 0 ? "0" : hex(in_table), ")");
+  std::string what =
+      sdk::cat("Cluster allocation offset ", hex(entry.word & kEntryOffsetMask), " unaligned ");
   if (geometry_.extended && (entry.bitmap & entry.bitmap >> 32) != 0)
-    return fail(EIO, "Invalid cluster entry found  ", where);
-  if (!geometry_.zero_flag && (entry.word & kEntryZero) != 0)
-    return fail(EIO, "Zero cluster entry found in pre-v3 image ", where);
-  return fail(EIO, "Cluster allocation offset ", hex(entry.word & kEntryOffsetMask), " unaligned ",
-              where);
+    what = "Invalid cluster entry found  ";
+  else if (!geometry_.zero_flag && (entry.word & kEntryZero) != 0)
+    what = "Zero cluster entry found in pre-v3 image ";
+  return broken_metadata(corruption_, Call(nullptr), what + where);
 }
 
 Result<Kind> L2Tables::kind(const Slice& slice, uint64_t index, const Entry& entry,

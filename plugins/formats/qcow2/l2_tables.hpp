@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "plugins/formats/qcow2/corruption.hpp"
 #include "plugins/formats/qcow2/geometry.hpp"
 #include "plugins/formats/qcow2/table_cache.hpp"
 
@@ -55,6 +56,8 @@ class L2Tables {
     l1_offset_ = offset;
     cache_.clear();
   }
+  /** Who is told of broken tables. */
+  void report_to(Corruption* corruption) { corruption_ = corruption; }
   uint64_t l1_offset() const { return l1_offset_; }
   const std::vector<uint64_t>& l1() const { return l1_; }
 
@@ -108,7 +111,9 @@ class L2Tables {
   bool tables_dirty() const { return cache_.dirty(); }
   bool l1_dirty() const { return !dirty_l1_.empty(); }
   bool crowded() const { return cache_.crowded(); }
-  Status write_tables(const Call& call) { return cache_.write_back(call); }
+  Status write_tables(const Call& call, const TableCache::Guard& guard) {
+    return cache_.write_back(call, guard);
+  }
   Status write_l1(const Call& call);
 
  private:
@@ -122,6 +127,7 @@ class L2Tables {
   HostFile& file_;
   TableCache cache_;
   bool external_data_;
+  Corruption* corruption_ = nullptr;
   std::vector<uint64_t> l1_;
   std::set<uint64_t> dirty_l1_;
   uint64_t l1_offset_ = 0;

@@ -40,6 +40,11 @@ Result<Settings> read_settings(const sdk::OpenContext& context, const Header& he
   settings.discard_snapshot = options.flag("pass-discard-snapshot", true);
   settings.discard_other = options.flag("pass-discard-other");
   INSTAR_TRY(settings.overlap_checks, read_overlap_checks(options));
+  settings.lazy_refcounts =
+      options.flag("lazy-refcounts", (header.compatible & kCompatLazyRefcounts) != 0);
+  if (settings.lazy_refcounts && header.version < 3)
+    return fail(EINVAL,
+                "Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
   settings.discard_no_unref = options.flag("discard-no-unref");
   if (settings.discard_no_unref && header.version < 3)
     return fail(EINVAL, "discard-no-unref is only supported since qcow2 version 3");
@@ -70,8 +75,12 @@ Image::Image(sdk::Host host, Header header, HostFile file, const Settings& setti
                  settings.refcount_cache),
       packed_(file_),
       corruption_(file_, header_, (flags & INSTAR_OPEN_WRITE) != 0),
+      guard_(settings.overlap_checks),
       clusters_(geometry_.cluster_size),
-      packed_buffers_(2 * geometry_.cluster_size) {}
+      packed_buffers_(2 * geometry_.cluster_size) {
+  l2_.report_to(&corruption_);
+  refcounts_.report_to(&corruption_);
+}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const sdk::NodeRef node, context.file());
@@ -119,8 +128,10 @@ Status Image::open_children(sdk::OpenContext& context) {
 }
 
 Status Image::load_metadata(const Call& call) {
-  if ((flags_ & INSTAR_OPEN_CHECK) != 0)  // the check reads the snapshot table itself
+  if ((flags_ & INSTAR_OPEN_CHECK) != 0) {  // the check reads the snapshot table itself
+    INSTAR_CHECK(load_bitmaps(call));
     return l2_.load_l1(call, header_.l1_offset, header_.l1_entries);
+  }
   auto snapshots = read_snapshots(call, file_, header_, &snapshots_bytes_);
   if (!snapshots) {
     snapshots.error().message = "Could not read snapshots: " + snapshots.error().message;
@@ -158,7 +169,7 @@ void Image::limits(instar_node_limits& limits) const {
 }
 
 Status Image::close(const Call& call) {
-  if ((flags_ & INSTAR_OPEN_WRITE) == 0 || !changed_) return {};
+  if ((flags_ & INSTAR_OPEN_WRITE) == 0 || !changed_ || corruption_.stopped()) return {};
   Lock lock(mutex_);
   INSTAR_CHECK(write_metadata(call, lock));
   INSTAR_CHECK(store_bitmaps(call));
@@ -170,7 +181,10 @@ Status Image::close(const Call& call) {
   const uint8_t zeroes[kSector] = {};
   if (padding != 0) INSTAR_CHECK(file_.write(call, end, zeroes, padding));
   if (data_file_) INSTAR_CHECK(data_file_.flush(call));
-  return file_.flush(call);
+  INSTAR_CHECK(file_.flush(call));
+  if ((header_.incompatible & kIncompatDirty) == 0) return {};
+  header_.incompatible &= ~uint64_t{kIncompatDirty};
+  return write_incompatible_features(call, file_, header_);
 }
 
 }  // namespace instar::qcow2

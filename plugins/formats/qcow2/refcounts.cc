@@ -67,8 +67,9 @@ Result<uint8_t*> Refcounts::block_slice(const Call& call, uint64_t cluster, uint
   const uint64_t index = cluster >> geometry_.refblock_bits;
   const uint64_t block = block_offset(index);
   if (geometry_.in_cluster(block) != 0)
-    return fail(EIO, "Refblock offset ", hex(block), " unaligned (reftable index: ", hex(index),
-                ")");
+    return broken_metadata(corruption_, call,
+                           sdk::cat("Refblock offset ", hex(block), " unaligned (reftable index: ",
+                                    index == 0 ? "0" : hex(index), ")"));
   const uint64_t entries = (blocks_.slice_size() * 8) >> geometry_.refcount_order;
   *slice_first = sdk::round_down(cluster, entries);
   *slice_count = entries;
@@ -164,19 +165,11 @@ Status Refcounts::make_block(uint64_t index, uint64_t cluster) {
   table_[index] = offset;
   dirty_entries_.insert(index);
   end_ = std::max(end_, cluster + 1);
+  if (guard_.note) guard_.note(offset, geometry_.cluster_size);
   return {};
 }
 
 Status Refcounts::set_new(const Call& call, ClusterRange range) {
-  const auto overlaps = [&](const ClusterRange& taken) {
-    return range.first < taken.first + taken.count && taken.first < range.first + range.count;
-  };
-  const ClusterRange table{geometry_.cluster_of(table_offset_), table_clusters_};
-  const ClusterRange table_on_disk{geometry_.cluster_of(header_offset_), header_clusters_};
-  if (overlaps({0, 1}) || overlaps(table) || overlaps(table_on_disk) ||
-      std::any_of(protected_.begin(), protected_.end(), overlaps))
-    return fail(EIO, "Preventing invalid allocation of a cluster at offset ",
-                hex(range.first << geometry_.cluster_bits));
   INSTAR_CHECK(
       change(call, range, [](uint64_t, uint64_t) -> Result<uint64_t> { return uint64_t{1}; }));
   end_ = std::max(end_, range.first + range.count);
@@ -205,8 +198,9 @@ Status Refcounts::grow_table(const Call& call, uint64_t index) {
       return fail(EFBIG, sdk::errno_text(EFBIG));
     if (needed < blocks) break;
   }
-  table_.resize(clusters * per_cluster);
   const uint64_t end = start + clusters + blocks;
+  INSTAR_CHECK(admit(call, {start, end - start}));
+  table_.resize(clusters * per_cluster);
   uint64_t cluster = start + clusters;
   for (uint64_t b = start >> geometry_.refblock_bits; b <= (end - 1) >> geometry_.refblock_bits;
        ++b)
@@ -217,6 +211,7 @@ Status Refcounts::grow_table(const Call& call, uint64_t index) {
     INSTAR_CHECK(decrease(call, {geometry_.cluster_of(table_offset_), table_clusters_}, &unused));
   table_offset_ = start << geometry_.cluster_bits;
   table_clusters_ = static_cast<uint32_t>(clusters);
+  if (guard_.note) guard_.note(table_offset_, clusters << geometry_.cluster_bits);
   return {};
 }
 
@@ -247,6 +242,7 @@ Result<uint64_t> Refcounts::find_free(const Call& call) {
         INSTAR_CHECK(grow_table(call, index));
         if (block_offset(index) != 0) continue;
       }
+      INSTAR_CHECK(admit(call, {cluster, 1}));
       INSTAR_CHECK(make_block(index, cluster));
       INSTAR_CHECK(set_new(call, {cluster, 1}));
       ++cluster;
@@ -269,6 +265,7 @@ Result<uint64_t> Refcounts::find_free(const Call& call) {
 Result<ClusterRange> Refcounts::allocate(const Call& call, uint64_t want) {
   INSTAR_TRY(const uint64_t first, find_free(call));
   INSTAR_TRY(const uint64_t count, free_run(call, first, want));
+  INSTAR_CHECK(admit(call, {first, count}));
   INSTAR_CHECK(set_new(call, {first, count}));
   hint_ = first + count;
   return ClusterRange{first, count};
@@ -277,6 +274,7 @@ Result<ClusterRange> Refcounts::allocate(const Call& call, uint64_t want) {
 Result<uint64_t> Refcounts::allocate_at(const Call& call, uint64_t first, uint64_t want) {
   INSTAR_TRY(const uint64_t count, free_run(call, first, want));
   if (count == 0) return count;
+  INSTAR_CHECK(admit(call, {first, count}));
   INSTAR_CHECK(set_new(call, {first, count}));
   if (hint_ == first) hint_ += count;
   return count;
@@ -299,6 +297,7 @@ Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
     if (at == entries) continue;
     INSTAR_TRY(const uint64_t run, free_run(call, cluster, count));
     if (run == count) {
+      INSTAR_CHECK(admit(call, {cluster, count}));
       INSTAR_CHECK(set_new(call, {cluster, count}));
       return cluster;
     }
@@ -324,6 +323,7 @@ Result<uint64_t> Refcounts::run_at_end(const Call& call, uint64_t count) {
       INSTAR_CHECK(grow_table(call, last_block));
       continue;
     }
+    INSTAR_CHECK(admit(call, {start, blocks + count}));
     uint64_t cluster = start;
     for (uint64_t b = first_block; b <= last_block; ++b)
       if (missing(b)) INSTAR_CHECK(make_block(b, cluster++));

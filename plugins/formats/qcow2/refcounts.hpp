@@ -5,9 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <vector>
 
+#include "plugins/formats/qcow2/corruption.hpp"
 #include "plugins/formats/qcow2/geometry.hpp"
 #include "plugins/formats/qcow2/table_cache.hpp"
 
@@ -32,9 +34,16 @@ class Refcounts {
     loaded_ = false;
     hint_ = 0;
   }
-  /** Clusters that must never be given out, whatever the counts say; besides the header and the
-   * refcount table. */
-  void protect(std::vector<ClusterRange> ranges) { protected_ = std::move(ranges); }
+  /** Who watches what is given out. */
+  struct Guard {
+    /** May refuse clusters, whatever the counts say. */
+    std::function<Status(const Call&, ClusterRange)> admit;
+    /** These bytes have become part of the table or a block. */
+    std::function<void(uint64_t offset, uint64_t length)> note;
+  };
+  /** Who is told of broken tables. */
+  void report_to(Corruption* corruption) { corruption_ = corruption; }
+  void guard(Guard guard) { guard_ = std::move(guard); }
 
   Result<uint64_t> get(const Call& call, uint64_t cluster);
   /** Whether `wanted` or more of the first `end` clusters are in use. */
@@ -84,7 +93,9 @@ class Refcounts {
   /** Steps of writing back, with a barrier of the owner's between them: blocks, then the table
    * entries that refer to new ones, then (when the table moved) the header. */
   bool blocks_dirty() const { return blocks_.dirty(); }
-  Status write_blocks(const Call& call) { return blocks_.write_back(call); }
+  Status write_blocks(const Call& call, const TableCache::Guard& guard = {}) {
+    return blocks_.write_back(call, guard);
+  }
   bool table_dirty() const { return !dirty_entries_.empty() || moved(); }
   Status write_table(const Call& call);
   /** The table lies elsewhere than the header says. */
@@ -118,6 +129,9 @@ class Refcounts {
   Result<uint64_t> find_free(const Call& call);
   Result<uint64_t> free_run(const Call& call, uint64_t first, uint64_t want);
   Status set_new(const Call& call, ClusterRange range);
+  Status admit(const Call& call, ClusterRange range) const {
+    return guard_.admit ? guard_.admit(call, range) : Status{};
+  }
 
   const Geometry& geometry_;
   HostFile& file_;
@@ -129,7 +143,8 @@ class Refcounts {
   uint32_t table_clusters_ = 0;
   uint64_t header_offset_ = 0;
   uint32_t header_clusters_ = 0;
-  std::vector<ClusterRange> protected_;
+  Guard guard_;
+  Corruption* corruption_ = nullptr;
   uint64_t hint_ = 0;  ///< no cluster below is free
   uint64_t end_ = 0;   ///< no cluster from here on was ever used
 };

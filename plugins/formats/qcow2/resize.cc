@@ -121,7 +121,7 @@ Status Image::grow_l1(const Call& call, uint64_t entries) {
   header_.l1_entries = static_cast<uint32_t>(entries);
   header_.l1_offset = offset;
   l2_.move_l1(offset, entries);
-  protect_l1();
+  guard_.forget();
   return apply_frees(call);
 }
 

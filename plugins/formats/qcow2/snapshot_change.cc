@@ -214,7 +214,6 @@ Status Image::switch_l1(const Call& call, uint64_t offset, const L1Table& l1, ui
   header_.l1_entries = fields.l1_size;
   header_.l1_offset = offset;
   size_ = sdk::round_down(size, kSector);
-  refcounts_.protect({clusters_of(offset, l1.size() * 8)});
   return {};
 }
 
@@ -231,6 +230,7 @@ Status Image::adopt_flags(const Call& call, const L1Table& part) {
 /** A change of many steps: when one of them fails, what is in memory may no longer be what is on the
  * disk, and nothing more is written. */
 Status Image::all_or_broken(Status done) {
+  guard_.forget();  // tables lie elsewhere now
   if (!done) broken_ = true;
   return done;
 }

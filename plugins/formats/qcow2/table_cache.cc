@@ -84,7 +84,7 @@ void TableCache::mark_dirty(uint64_t offset) {
   ++dirty_count_;
 }
 
-Status TableCache::write_back(const Call& call) {
+Status TableCache::write_back(const Call& call, const Guard& guard) {
   if (dirty_count_ == 0) return {};
   std::vector<Slice*> dirty;
   dirty.reserve(dirty_count_);
@@ -101,6 +101,7 @@ Status TableCache::write_back(const Call& call) {
            dirty[i]->offset == begin + pieces.size() * slice_size_)
       pieces.push_back({dirty[i++]->data.get(), slice_size_});
     const IoVec run(pieces.data(), pieces.size());
+    if (guard) INSTAR_CHECK(guard(begin, pieces.size() * slice_size_));
     INSTAR_CHECK(file_.write(call, begin, run, 0, pieces.size() * slice_size_));
     for (size_t done = first; done < i; ++done)
       dirty[done]->dirty = false;

@@ -3,6 +3,7 @@
  * by itself: its owner does, in the order that crash safety asks for. Not thread-safe. */
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -28,8 +29,10 @@ class TableCache {
   bool dirty() const { return dirty_count_ != 0; }
   /** The owner has to write back before more tables are changed. */
   bool crowded() const { return dirty_count_ >= max_slices_ - max_slices_ / 4; }
+  /** May refuse a write of [offset, offset + length). */
+  using Guard = std::function<Status(uint64_t offset, uint64_t length)>;
   /** Writes dirty slices in ascending order, neighbours in one request. */
-  Status write_back(const Call& call);
+  Status write_back(const Call& call, const Guard& guard = {});
   /** Forgets [offset, offset + length), which is no table any more; unwritten changes too. */
   void forget(uint64_t offset, uint64_t length);
   /** Forgets everything; nothing is dirty. */

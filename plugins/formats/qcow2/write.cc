@@ -12,11 +12,12 @@ constexpr size_t kMaxPendingFrees = 1u << 16;
 /** The mutex is held. Called before anything is looked up for a change. */
 Status Image::begin_change(const Call& call, Lock& lock) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
-  if (broken_) return fail(EIO, sdk::errno_text(EIO));
+  if (broken_ || corruption_.stopped()) return fail(EIO, sdk::errno_text(EIO));
   if (!changed_) {
     INSTAR_CHECK(start_writing(call));
     changed_ = true;
   }
+  INSTAR_CHECK(start_guarding(call));
   if (l2_.crowded() || refcounts_.crowded() || frees_.size() > kMaxPendingFrees)
     return write_metadata(call, lock);
   return {};
@@ -79,6 +80,7 @@ Result<Image::Piece> Image::classify(const Call& call, uint64_t begin, uint64_t 
     if (slice.entries != nullptr) {
       const uint64_t index = (piece.end - slice.first_guest) >> geometry_.cluster_bits;
       entry = l2_.get(slice, index);
+      INSTAR_CHECK(refuse_unaligned(call, piece.end, entry));
       INSTAR_TRY([[maybe_unused]] const Kind kind, l2_.kind(slice, index, entry, 0));
     }
     const Way way = way_to_write(entry, piece.end, next);
@@ -102,14 +104,20 @@ Result<Image::Piece> Image::classify(const Call& call, uint64_t begin, uint64_t 
 Status Image::own_table(const Call& call, uint64_t guest) {
   const uint64_t old = l2_.table_offset(guest);
   if (old != 0 && l2_.private_table(guest)) return {};
-  INSTAR_TRY(const ClusterRange range, refcounts_.allocate(call, 1));
+  allocating_ = "L2 table";
+  auto allocated = refcounts_.allocate(call, 1);
+  allocating_ = nullptr;
+  INSTAR_TRY(const ClusterRange range, std::move(allocated));
   INSTAR_CHECK(l2_.set_table(call, guest, range.first << geometry_.cluster_bits));
+  guard_.add(geometry_, range.first << geometry_.cluster_bits, geometry_.cluster_size);
   if (old != 0) free_later({geometry_.cluster_of(old), 1}, false);
   return {};
 }
 
 /** Finds room for a piece. May make it shorter. */
 Status Image::place(const Call& call, Piece& piece) {
+  if (piece.way != Way::kAllocate && !data_file_)
+    INSTAR_CHECK(refuse_overlap(call, piece.host, piece.cow_end - piece.cow_begin, 0));
   if (piece.way == Way::kInPlace) return {};
   INSTAR_CHECK(own_table(call, piece.begin));
   if (piece.way == Way::kReuse) return {};
