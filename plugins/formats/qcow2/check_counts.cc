@@ -253,6 +253,7 @@ Status Checker::count_snapshots() {
       ++result_.corruptions;
       continue;
     }
+    if (snapshot.l1_entries == 0) continue;
     std::vector<uint64_t> l1(snapshot.l1_entries);
     Status loaded = image_.file.read(call_, snapshot.l1_offset, l1.data(), l1.size() * 8);
     if (!loaded) {
