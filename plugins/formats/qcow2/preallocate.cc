@@ -34,14 +34,13 @@ Status Image::preallocate_part(const Call& call, uint64_t begin, uint64_t end, u
                refcounts_.allocate_area(call, geometry_.clusters(end - begin)));
     host = first << geometry_.cluster_bits;
     const uint64_t host_end = refcounts_.end() << geometry_.cluster_bits;
-    if (mode != INSTAR_PREALLOCATION_METADATA) {
-      const auto resized = file_.resize(call, host_end, mode);
-      if (!resized)
-        return fail(resized.error().code,
-                    "Failed to resize underlying file: ", resized.error().message);
-    } else {
-      note_hole(host + (end - begin));
-    }
+    // What entries refer to lies inside the file, before they are there.
+    const uint32_t below = mode == INSTAR_PREALLOCATION_METADATA
+                               ? static_cast<uint32_t>(INSTAR_PREALLOCATION_OFF)
+                               : mode;
+    if (const auto resized = file_.resize(call, host_end, below); !resized)
+      return fail(resized.error().code,
+                  "Failed to resize underlying file: ", resized.error().message);
     INSTAR_CHECK(write_metadata(call, lock));
   }
   // Otherwise subclusters stay unallocated.
