@@ -149,6 +149,7 @@ class Rebaser {
   std::vector<Difference> differences(const Worker& worker) const;
   Status write(Worker& worker, Turn& turn, const Difference& difference, bool more);
   Status write_packed(Worker& worker, Turn& turn, const Difference& difference);
+  Result<size_t> pack(const std::vector<uint8_t>& block, uint8_t* out) const;
 
   const Call& call_;
   const RebaseJob& job_;
@@ -209,7 +210,7 @@ void Rebaser::work() {
     Worker worker;
     worker.old_data = std::make_unique_for_overwrite<uint8_t[]>(window_);
     worker.new_data = std::make_unique_for_overwrite<uint8_t[]>(window_);
-    if (compress_ != nullptr) worker.packed = std::make_unique_for_overwrite<uint8_t[]>(unit_);
+    if (compress_ != nullptr) worker.packed = std::make_unique_for_overwrite<uint8_t[]>(window_);
     status = work_through(worker);
     at = worker.ticket.offset;
   } catch (const std::bad_alloc&) {
@@ -375,37 +376,51 @@ Status Rebaser::write(Worker& worker, Turn& turn, const Difference& difference, 
   return target_.write(call_, turn, {&run, 1}, more);
 }
 
+/** Packs all clusters, then stores them in the ticket's turn. */
 Status Rebaser::write_packed(Worker& worker, Turn& turn, const Difference& difference) {
-  if (!turn.wait()) return fail(ECANCELED, errno_text(ECANCELED));
+  struct Part {
+    WriteRun run;
+    const uint8_t* packed;
+    size_t packed_length;  ///< 0: written plainly
+  };
+  std::vector<Part> parts;
   std::vector<uint8_t> block(unit_);
+  uint8_t* packed = worker.packed.get();
   uint64_t next = 0;
   for (uint64_t at = difference.begin; at < difference.end; at = next) {
     next = std::min(sdk::round_down(at, unit_) + unit_, difference.end);
     const auto length = static_cast<size_t>(next - at);
     const uint8_t* data = worker.old_data.get() + (at - worker.ticket.offset);
-    const WriteRun run{at, data, length};
+    parts.push_back({{at, data, length}, packed, 0});
     // Of a cluster that has subclusters already, the rest can't be packed.
-    if (at % unit_ != 0 || (length < unit_ && next != size_)) {
-      INSTAR_CHECK(target_.write(call_, turn, {&run, 1}, true));
-      continue;
-    }
+    if (at % unit_ != 0 || (length < unit_ && next != size_)) continue;
     std::memcpy(block.data(), data, length);
     std::memset(block.data() + length, 0, unit_ - length);
-    sdk::OutgoingCall packing(&call_);
-    const int64_t packed = compress_->pack(compress_self_, packing.abi(), block.data(),
-                                           block.size(), worker.packed.get(), block.size());
-    if (packed > 0 && packed < static_cast<int64_t>(unit_)) {
-      sdk::OutgoingCall storing(&call_);
-      INSTAR_CHECK(
-          storing.status(compress_->store(compress_self_, storing.abi(), at, length,
-                                          worker.packed.get(), static_cast<size_t>(packed))));
-    } else if (packed == -ENOSPC || packed >= static_cast<int64_t>(unit_)) {
-      INSTAR_CHECK(target_.write(call_, turn, {&run, 1}, true));
-    } else {
-      return packing.error(packed < 0 ? packed : -EIO);
+    INSTAR_TRY(parts.back().packed_length, pack(block, packed));
+    packed += parts.back().packed_length;
+  }
+  if (!turn.wait()) return fail(ECANCELED, errno_text(ECANCELED));
+  for (const auto& part : parts) {
+    if (part.packed_length == 0) {
+      INSTAR_CHECK(target_.write(call_, turn, {&part.run, 1}, true));
+      continue;
     }
+    sdk::OutgoingCall storing(&call_);
+    INSTAR_CHECK(
+        storing.status(compress_->store(compress_self_, storing.abi(), part.run.offset,
+                                        part.run.length, part.packed, part.packed_length)));
   }
   return {};
+}
+
+/** Length of the packed cluster; 0: packing does not make it smaller. */
+Result<size_t> Rebaser::pack(const std::vector<uint8_t>& block, uint8_t* out) const {
+  sdk::OutgoingCall call(&call_);
+  const int64_t packed =
+      compress_->pack(compress_self_, call.abi(), block.data(), block.size(), out, block.size());
+  if (packed == -ENOSPC || packed >= static_cast<int64_t>(unit_)) return size_t{0};
+  if (packed <= 0) return call.error(packed < 0 ? packed : -EIO);
+  return static_cast<size_t>(packed);
 }
 
 }  // namespace
