@@ -921,12 +921,114 @@ measure /dev/null
 measure null-co://
 measure folder
 """.strip().split("\n")
+SNAPSHOT = """
+snapshot
+snapshot sn.qcow2
+snapshot -l sn.qcow2
+snapshot --list sn.qcow2
+snapshot -q -l sn.qcow2
+snapshot -U -l sn.qcow2
+snapshot --force-share --quiet sn.qcow2
+snapshot -l a.qcow2
+snapshot a.raw
+snapshot -f raw sn.qcow2
+snapshot -f bogus sn.qcow2
+snapshot -l nofile
+snapshot a.qcow2 b.raw
+snapshot --image-opts driver=qcow2,file.filename=sn.qcow2
+snapshot --image-opts -f qcow2 driver=qcow2,file.filename=sn.qcow2
+snapshot -c three sn.qcow2
+snapshot -q -c one sn.qcow2
+snapshot -c one over.qcow2
+snapshot -c one ext.qcow2
+snapshot -c one v2.qcow2
+snapshot -c one gone.qcow2
+snapshot -c one data.qcow2
+snapshot -c one dirty.qcow2
+snapshot -c one corrupt.qcow2
+snapshot -c one packed.qcow2
+snapshot -c one -f raw a.raw
+snapshot -c one a.raw
+snapshot -c one readonly.raw
+snapshot -c
+snapshot -a one sn.qcow2
+snapshot -a 2 sn.qcow2
+snapshot -a nope sn.qcow2
+snapshot -a one data.qcow2
+snapshot -a one -f raw a.raw
+snapshot -d one sn.qcow2
+snapshot -d 2 sn.qcow2
+snapshot -d nope sn.qcow2
+snapshot -d one data.qcow2
+snapshot -d one -f raw a.raw
+snapshot -U -c x sn.qcow2
+snapshot -l -c x sn.qcow2
+snapshot -l -l sn.qcow2
+snapshot -a one -d two sn.qcow2
+snapshot -c x -c y sn.qcow2
+snapshot -x sn.qcow2
+snapshot --bogus sn.qcow2
+snapshot --object secret,id=s,data=x -l sn.qcow2
+snapshot --object bogus -l sn.qcow2
+""".strip().split("\n")
+BITMAP = """
+bitmap
+bitmap a.qcow2
+bitmap a.qcow2 b
+bitmap --add
+bitmap --add a.qcow2
+bitmap --add a.qcow2 b
+bitmap --add a.qcow2 b extra
+bitmap --add a.qcow2 b --disable
+bitmap --add --add a.qcow2 b
+bitmap --add --remove a.qcow2 b
+bitmap --add --disable --enable --clear --remove --add a.qcow2 b
+bitmap --add -g 4k a.qcow2 b
+bitmap --add --granularity 2G a.qcow2 b
+bitmap --add -g 4G a.qcow2 b
+bitmap --add -g 256 a.qcow2 b
+bitmap --add -g 0 a.qcow2 b
+bitmap --add -g 3000 a.qcow2 b
+bitmap --add -g foo a.qcow2 b
+bitmap --add -g 8E a.qcow2 b
+bitmap -g 64k --clear a.qcow2 b
+bitmap --remove a.qcow2 b
+bitmap --clear a.qcow2 b
+bitmap --enable a.qcow2 b
+bitmap --disable a.qcow2 b
+bitmap --merge c a.qcow2 b
+bitmap --add --merge c a.qcow2 b
+bitmap --add --merge b a.qcow2 b
+bitmap --add --merge b -b same.qcow2 -F qcow2 a.qcow2 b
+bitmap --add --merge b -b a.raw -F raw a.qcow2 b
+bitmap --add --merge b -b nofile a.qcow2 b
+bitmap --add --merge b -F qcow2 a.qcow2 b
+bitmap --add -b same.qcow2 a.qcow2 b
+bitmap --add v2.qcow2 b
+bitmap --remove v2.qcow2 b
+bitmap --add ext.qcow2 b
+bitmap --add data.qcow2 b
+bitmap --add sn.qcow2 b
+bitmap --add a.raw b
+bitmap --add -f raw a.raw b
+bitmap --clear -f raw a.raw b
+bitmap --add nofile b
+bitmap --add -f bogus a.qcow2 b
+bitmap --add --image-opts driver=qcow2,file.filename=a.qcow2 b
+bitmap --add -f qcow2 --image-opts driver=qcow2,file.filename=a.qcow2 b
+bitmap --object secret,id=s,data=x --add a.qcow2 b
+bitmap --add gone.qcow2 b
+bitmap --add dirty.qcow2 b
+bitmap --add corrupt.qcow2 b
+bitmap -q --add a.qcow2 b
+bitmap --bogus a.qcow2 b
+""".strip().split("\n")
 
 
 def lines():
     """All command lines, each a list of arguments."""
     yield []
-    for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE):
+    for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE, SNAPSHOT, BITMAP):
         for line in group:
             yield line.split(" ")
     for size in SIZES:

@@ -62,10 +62,10 @@ struct Arguments {
 
  private:
   std::optional<int> check(CommandContext& context) const {
-    if (operands.size() != 2) return context.error("Expecting filename and bitmap name");
     if (steps.empty())
       return context.error(
           "Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
+    if (operands.size() != 2) return context.error("Expecting filename and bitmap name");
     if (granularity && !has(Step::Kind::kAdd))
       return context.error("granularity only supported with --add");
     if (source_format && !source_file) return context.error("-F only supported with -b");
@@ -92,8 +92,9 @@ class Bitmap {
   static int run(CommandContext& context) {
     Arguments arguments;
     if (const auto status = arguments.parse(context)) return *status;
-    auto image = context.open(image_spec(arguments.operands[0], arguments.format,
-                                         arguments.image_opts, INSTAR_OPEN_WRITE));
+    auto image =
+        context.open(image_spec(arguments.operands[0], arguments.format, arguments.image_opts,
+                                INSTAR_OPEN_WRITE | INSTAR_OPEN_NO_BACKING));
     if (!image) return context.error(image.error());
     Image source;
     if (arguments.source_file) {
@@ -154,9 +155,8 @@ class Bitmap {
   Status add() {
     if (target_.ops == nullptr)
       return fail(ENOTSUP, "Can't store persistent bitmaps to #block0: ", errno_text(ENOTSUP));
-    // None at all would mean the driver's default.
     const uint64_t granularity = arguments_.granularity.value_or(0);
-    if (granularity > UINT32_MAX || (arguments_.granularity && granularity == 0))
+    if (granularity > UINT32_MAX)
       return fail(EINVAL, "Granularity must be power of 2 and at least 512");
     return call_.status(target_.ops->add(target_.self, call_.abi(), name_.c_str(),
                                          static_cast<uint32_t>(granularity), 1));
