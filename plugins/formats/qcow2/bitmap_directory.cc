@@ -19,8 +19,8 @@ bool is_good(const BitmapDirectoryEntry& entry, const Geometry& geometry, uint64
   const uint32_t granularity = entry.granularity_bits;
   if (offset == 0 || geometry.in_cluster(offset) != 0 || table == 0 || table > kMaxTable ||
       granularity < kMinGranularityBits || granularity > kMaxGranularityBits ||
-      (entry.flags & ~kKnownFlags) != 0 || entry.name_size == 0 ||
-      entry.name_size > kMaxBitmapName || entry.type != kDirtyTracking)
+      (entry.flags & ~kKnownFlags) != 0 || entry.name_size > kMaxBitmapName ||
+      entry.type != kDirtyTracking)
     return false;
   if (uint64_t{table} << geometry.cluster_bits > kMaxBitmapBytes) return false;
   return (entry.flags & kBitmapInUse) != 0 || table >= bitmap_clusters(geometry, size, granularity);

@@ -132,12 +132,7 @@ Status Image::load_metadata(const Call& call) {
     INSTAR_CHECK(load_bitmaps(call));
     return l2_.load_l1(call, header_.l1_offset, header_.l1_entries);
   }
-  auto snapshots = read_snapshots(call, file_, header_, &snapshots_bytes_);
-  if (!snapshots) {
-    snapshots.error().message = "Could not read snapshots: " + snapshots.error().message;
-    return std::move(snapshots).error();
-  }
-  snapshots_ = *std::move(snapshots);
+  INSTAR_TRY(snapshots_, read_snapshots(call, file_, header_, &snapshots_bytes_));
   INSTAR_CHECK(load_bitmaps(call));
   if ((flags_ & INSTAR_OPEN_NO_IO) != 0) return {};
   INSTAR_CHECK(l2_.load_l1(call, header_.l1_offset, header_.l1_entries));

@@ -58,9 +58,7 @@ Result<Snapshot> read_entry(TableReader& reader, const Header& header, uint32_t 
   INSTAR_CHECK(reader.read(&raw, sizeof raw));
   if (raw.extra_data_size > kMaxSnapshotExtra) {
     Error error = fail(EFBIG, "Too much extra metadata in snapshot table entry ", index);
-    error.hint =
-        "You can force-remove this extra metadata by updating the image via 'qemu-img check -r "
-        "all'";
+    error.hint = "You can force-remove this extra metadata with qemu-img check -r all";
     return error;
   }
   Snapshot snapshot;
