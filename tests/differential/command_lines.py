@@ -2,6 +2,7 @@
 """Command lines whose texts are compared: what each option says when it is used rightly, wrongly, twice, with others."""
 
 SIZE = 1048576
+SECRET = "secret,id=s,data=pw"
 
 # name, format, arguments of create, pattern that is written (or a kind of content)
 FIXTURES = (
@@ -19,6 +20,8 @@ FIXTURES = (
     ("data.qcow2", "qcow2", ("-o", "data_file=data.bin"), 65),
     ("dataraw.qcow2", "qcow2", ("-o", "data_file=dataraw.bin,data_file_raw=on"), 65),
     ("sn.qcow2", "qcow2", (), "snapshots"),
+    ("aes.qcow2", "qcow2", ("--object", SECRET, "-o", "encrypt.format=aes,encrypt.key-secret=s"), ""),
+    ("luks.qcow2", "qcow2", ("--object", SECRET, "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"), ""),
 )
 # Files that are no images, or no longer whole ones.
 PREPARE = r"""
@@ -1025,12 +1028,93 @@ bitmap --bogus a.qcow2 b
 """.strip().split("\n")
 
 
+# +S stands for a secret with the password of luks.qcow2 and aes.qcow2.
+ENCRYPTION = """
+info luks.qcow2
+info --output=json luks.qcow2
+map luks.qcow2
+convert -O raw luks.qcow2 x
+info aes.qcow2
+info --output=json aes.qcow2
+map aes.qcow2
+convert -O raw aes.qcow2 x
+info --image-opts driver=qcow2,file.filename=empty.qcow2,encrypt.format=luks
+info --image-opts driver=qcow2,file.filename=empty.qcow2,encrypt.key-secret=s
+info --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.format=luks
+info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.format=aes
+info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.format=bogus
+info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.nosuch=bogus
+info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.cipher-alg=bogus
+map --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=zz
+map --object secret,id=zz,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=zz
+map --object secret,id=zz,data=wrong --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=zz
+map --image-opts driver=qcow2,file.filename=empty.qcow2,encrypt.key-secret=zz
+map --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.format=aes
+map --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.format=qcow
+map --output=json +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+map +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+measure -O qcow2 --size 1M -o encrypt.format=luks
+measure -O qcow2 --size 1M -o encrypt.format=luks,encrypt.key-secret=zz
+measure +S -O qcow2 --size 1M -o encrypt.format=luks,encrypt.key-secret=s
+measure +S -O qcow2 --size 1M -o encrypt.format=luks,encrypt.key-secret=s,cluster_size=2M,encrypt.cipher-alg=aes-128
+measure +S -O qcow2 --size 1M -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=foo
+measure +S -O qcow2 --size 1M -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,cluster_size=4k
+measure +S -O qcow2 -o encrypt.format=luks,encrypt.key-secret=s a.raw
+measure -O qcow2 --size 1M -o encrypt.format=aes
+measure -O qcow2 --size 1M -o encrypt.format=bogus
+measure -O qcow2 --size 1M -o encrypt.cipher-alg=bogus
+measure -O qcow2 --size 1M -o encryption=on
+measure +S -O qcow2 --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+convert -O qcow2 -o encrypt.format=luks a.raw x
+convert -c -O qcow2 -o encrypt.format=luks a.raw x
+convert -c -O qcow2 -o encryption=on a.raw x
+convert +S -O qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 a.raw x
+create -f qcow2 -b luks.qcow2 -F qcow2 x
+create -f qcow2 -b luks.qcow2 -F qcow2 x 2M
+create +S -f qcow2 -o encrypt.format=luks x 1M
+create +S -f qcow2 -o encrypt.format=bogus x 1M
+create +S -f qcow2 -o encrypt.cipher-alg=aes-128 x 1M
+create +S -f qcow2 -o encrypt.key-secret=s x 1M
+create +S -f qcow2 -o encrypt.format=aes,encrypt.cipher-alg=aes-128,encrypt.key-secret=s x 1M
+create +S -f qcow2 -o encrypt.format=aes x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=zz x 1M
+create +S -f qcow2 -o encryption=on x 1M
+create +S -f qcow2 -o encryption=off,encrypt.key-secret=s x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=foo x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=x x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=0 x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-mode=xyz x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.hash-alg=xyz x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.hash-alg=xyz,encrypt.cipher-alg=foo x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.cipher-alg=aes-192,encrypt.ivgen-alg=essiv,encrypt.iter-time=10 x 1M
+create +S -f qcow2 -o encrypt.format=luks,cluster_size=5 x 1M
+create +S -f qcow2 -o encrypt.format=luks,compat=0.10,encrypt.key-secret=s,encrypt.iter-time=10 x 1M
+create +S -f qcow2 -o encrypt.format=aes,encrypt.key-secret=s,compat=0.10 x 1M
+create +S -f qcow2 -o encryption=on,encrypt.format=luks x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.cipher-alg=cast5-128,encrypt.key-secret=s x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.cipher-alg=aes-256,encrypt.cipher-mode=ctr,encrypt.ivgen-alg=plain,encrypt.key-secret=s,encrypt.iter-time=10 x 1M
+create +S -f qcow2 -o encrypt.format=qcow,encrypt.key-secret=s x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,data_file=df x 1M
+create +S -f qcow2 -o encryption=bogus x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.nosuch=1 x 1M
+create +S -f qcow2 -o encrypt.format=luks,encrypt.detached-header=on x 1M
+create +S -f qcow2 -b json:{"driver":"qcow2","encrypt.key-secret":"s","file.filename":"luks.qcow2"} -F qcow2 x
+info --backing-chain json:{"driver":"qcow2","encrypt.key-secret":"s","file.filename":"luks.qcow2"}
+compare +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=s
+convert +S -n --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+convert +S -n -c --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+convert +S -n -O qcow2 a.raw aes.qcow2
+""".strip().split("\n")
+
+
 def lines():
     """All command lines, each a list of arguments."""
     yield []
     for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE, SNAPSHOT, BITMAP):
         for line in group:
             yield line.split(" ")
+    for line in ENCRYPTION:
+        yield line.replace("+S", f"--object {SECRET}").split(" ")
     for size in SIZES:
         yield ["create", "-f", "qcow2", "x", size]
         yield ["create", "-f", "raw", "x", size]

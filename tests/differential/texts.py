@@ -83,7 +83,7 @@ class TextCase:
             left, right = (result._replace(out=without_date(without_length(result.out))) for result in (left, right))
         problems = differences(f"info of the resulting {name}", left, right)
         one, other = (own_layer(folder / name, image_format) for folder in (theirs, ours))
-        compared = self.oracle.run("compare", one, other, cwd=theirs)
+        compared = self.oracle.run("compare", "--object", command_lines.SECRET, one, other, cwd=theirs)
         if compared.status:
             problems.append(f"the resulting {name}: {compared.out}{compared.err}")
         return problems
@@ -95,8 +95,8 @@ def without_date(text):
 
 def own_layer(path, image_format):
     """The image without what stands below it, which may not even exist."""
-    backing = {"backing": None} if image_format == "qcow2" else {}
-    return "json:" + json.dumps({"driver": image_format, "file": {"driver": "file", "filename": str(path)}, **backing})
+    more = {"backing": None, "encrypt.key-secret": "s"} if image_format == "qcow2" else {}
+    return "json:" + json.dumps({"driver": image_format, "file": {"driver": "file", "filename": str(path)}, **more})
 
 
 def name_of(line):

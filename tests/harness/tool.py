@@ -18,6 +18,8 @@ ENVIRONMENT = {"LC_ALL": "C", "LANG": "C", "TZ": "UTC", "PATH": os.environ["PATH
 VOLATILE = (
     (re.compile(r'("actual-size": )\d+'), r"\g<1>0"),
     (re.compile(r"(disk size: ).*"), r"\1*"),
+    (re.compile(r'("?uuid"?: "?)[0-9a-f-]{36}'), r"\1*"),
+    (re.compile(r'("?(?:iters|master-key-iters|master key iters)"?: )\d+'), r"\g<1>0"),
     (re.compile(r"#block\d+"), "#block*"),
     (re.compile(r"(qemu-img version 10\.0\.\d+) \(.*\)\nCopyright .*"), r"\1"),
 )

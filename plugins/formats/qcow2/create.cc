@@ -10,21 +10,21 @@ namespace {
 
 constexpr uint64_t kBatchBytes = 1u << 20;
 
-/** A new image from the front: header, refcount table, refcount blocks, the encryption's header, L1
- * table; with preallocation also all L2 tables and then room for all guest clusters. Counted in clusters. */
+/** A new image from the front: header, refcount table, refcount blocks, L1 table, the encryption's
+ * header; with preallocation also all L2 tables and then room for all guest clusters. Counted in clusters. */
 struct Layout {
   uint64_t table = 1;
   uint64_t blocks = 1;
-  uint64_t crypto = 0;
   uint64_t l1 = 0;
+  uint64_t crypto = 0;
   uint64_t l2 = 0;
   uint64_t data = 0;
 
   uint64_t table_at() const { return 1; }
   uint64_t blocks_at() const { return table_at() + table; }
-  uint64_t crypto_at() const { return blocks_at() + blocks; }
-  uint64_t l1_at() const { return crypto_at() + crypto; }
-  uint64_t l2_at() const { return l1_at() + l1; }
+  uint64_t l1_at() const { return blocks_at() + blocks; }
+  uint64_t crypto_at() const { return l1_at() + l1; }
+  uint64_t l2_at() const { return crypto_at() + crypto; }
   uint64_t data_at() const { return l2_at() + l2; }
   uint64_t end() const { return data_at() + data; }
 };
@@ -83,10 +83,10 @@ class Creator {
     if (options_.preallocation >= INSTAR_PREALLOCATION_FALLOC && !header_.has_data_file())
       INSTAR_CHECK(file_.node().resize(call_, offset(layout_.end()), options_.preallocation));
     INSTAR_CHECK(write_refcounts());
+    INSTAR_CHECK(write_l1());
     INSTAR_TRY(header_.crypto,
                create_encryption(context_, options_.encryption, file_, offset(layout_.crypto_at()),
                                  offset(layout_.crypto)));
-    INSTAR_CHECK(write_l1());
     INSTAR_CHECK(write_l2());
     if (preallocates() && layout_.data != 0) {
       const uint64_t end = offset(layout_.data_at()) + header_.size;

@@ -34,7 +34,7 @@ instar_extent Image::to_extent(const Run& run) const {
       break;
   }
   if (cipher_) {
-    extent.flags |= INSTAR_EXTENT_ENCRYPTED;
+    if (run.kind == Kind::kData) extent.flags |= INSTAR_EXTENT_ENCRYPTED;
     return extent;
   }
   extent.flags |= INSTAR_EXTENT_OFFSET;
