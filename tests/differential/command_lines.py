@@ -1104,6 +1104,28 @@ compare +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret
 convert +S -n --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 convert +S -n -c --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 convert +S -n -O qcow2 a.raw aes.qcow2
+amend +S -o encrypt.state=inactive empty.qcow2
+amend -o encrypt.state=inactive luks.qcow2
+amend +S --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=s -o encrypt.state=inactive
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=10
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=10,encrypt.keyslot=5,refcount_bits=1
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.new-secret=n
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=bogus
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=zz
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.keyslot=0
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.keyslot=8
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.old-secret=s
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.old-secret=w
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.old-secret=s
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.keyslot=0
+amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.keyslot=7
+resize +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s 3M
+resize +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s --shrink 512k
+check +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+snapshot +S -c one --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
+check luks.qcow2
 """.strip().split("\n")
 
 

@@ -39,9 +39,8 @@ Result<Image::Amendment> Image::read_amendment(const sdk::Options& options) cons
     if (header_.crypt_method == kCryptNone)
       return fail(EINVAL, "Can't amend encryption options - encryption not present");
     if (header_.crypt_method != kCryptLuks)
-      return fail(ENOTSUP,
-                  "Only LUKS encryption options can be amended for qcow2 with amend option");
-    return fail(ENOTSUP, "Changing the key slots of qcow2 images is not supported yet");
+      return fail(ENOTSUP, "Only LUKS encryption options can be amended");
+    wanted.key_slots = true;
   }
   if (options.has("lazy_refcounts")) wanted.lazy_refcounts = options.flag("lazy_refcounts");
   if (options.has("refcount_bits")) {
@@ -54,7 +53,7 @@ Result<Image::Amendment> Image::read_amendment(const sdk::Options& options) cons
   return wanted;
 }
 
-Status Image::amend(const Call& call, const sdk::Options& options, bool,
+Status Image::amend(const Call& call, const sdk::Options& options, bool force,
                     const instar_progress* progress) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
   INSTAR_TRY(const Amendment wanted, read_amendment(options));
@@ -64,9 +63,11 @@ Status Image::amend(const Call& call, const sdk::Options& options, bool,
   }
   const uint32_t old_version = header_.version;
   AmendProgress steps(progress, (wanted.version != old_version ? 1u : 0u) +
-                                    (wanted.refcount_order != header_.refcount_order ? 1u : 0u));
+                                    (wanted.refcount_order != header_.refcount_order ? 1u : 0u) +
+                                    (wanted.key_slots ? 1u : 0u));
   // Up first, down last: other changes may need the one or be needed for the other.
   if (wanted.version > old_version) INSTAR_CHECK(upgrade(call, steps));
+  if (wanted.key_slots) INSTAR_CHECK(cipher_->amend(call, options, header_, file_, force));
   if (wanted.refcount_order != header_.refcount_order) {
     if (wanted.version < 3 && wanted.refcount_order != 4)
       return fail(EINVAL,

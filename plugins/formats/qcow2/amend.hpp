@@ -18,7 +18,8 @@ struct Image::Amendment {
   std::optional<std::string> data_file;
   std::optional<std::string> backing_file;
   std::optional<std::string> backing_format;
-  uint64_t size = 0;  ///< bytes; 0: as it is
+  uint64_t size = 0;       ///< bytes; 0: as it is
+  bool key_slots = false;  ///< change those of the encryption
 };
 
 /** Several operations as one. As QEMU does, those to come are taken to be as long as the present

@@ -132,14 +132,21 @@ Result<Entry> Image::expanded(const Call& call, const Entry& entry, uint64_t own
     for (uint64_t i = 0; i < owners; ++i)
       free_later({geometry_.cluster_of(old), 1}, false);
   if (!backing_) return Entry{};
-  if (cipher_) return fail(ENOTSUP, "Zero clusters of encrypted images can't become data");
+  if (cipher_ && !cipher_->counts_host())  // several places in the guest, and a content for each
+    return fail(ENOTSUP, "Zero clusters of images with AES encryption can't become data");
   if (host == 0) {
     INSTAR_TRY(const ClusterRange range, refcounts_.allocate(call, 1));
     for (uint64_t i = 1; i < owners; ++i)
       INSTAR_CHECK(refcounts_.increase(call, range));
     host = range.first << geometry_.cluster_bits;
   }
-  INSTAR_CHECK(file_.write_zeroes(call, host, geometry_.cluster_size, 0));
+  if (cipher_) {
+    std::vector<uint8_t> zeroes(geometry_.cluster_size);
+    const instar_iovec piece{zeroes.data(), zeroes.size()};
+    INSTAR_CHECK(cipher_->write(call, file_, 0, host, IoVec(&piece, 1), 0, zeroes.size()));
+  } else {
+    INSTAR_CHECK(file_.write_zeroes(call, host, geometry_.cluster_size, 0));
+  }
   return Entry{host | (owners == 1 ? kEntryCopied : 0), 0};
 }
 

@@ -94,6 +94,13 @@ Result<std::unique_ptr<ContentCipher>> ContentCipher::open(const sdk::OpenContex
   return std::make_unique<ContentCipher>(std::move(scheme), luks);
 }
 
+Status ContentCipher::amend(const Call& call, const sdk::Options& options, const Header& header,
+                            HostFile& file, bool force) {
+  EncryptionHeader store(file, header.crypto.value_or(CryptoExtension{}));
+  const sdk::SubOptions own(options, kEncryptPrefix);
+  return scheme_.amend(call, own.abi(), store, force);
+}
+
 Status ContentCipher::decrypt(uint64_t guest, uint64_t host, const IoVec& to, uint64_t position,
                               uint64_t length) {
   const uint64_t first = counts_host_ ? host : guest;

@@ -49,7 +49,12 @@ class ContentCipher {
                                                      const Header& header, HostFile& file);
   ContentCipher(sdk::Encryption scheme, bool counts_host);
 
-  sdk::Encryption& scheme() { return scheme_; }
+  const sdk::Encryption& scheme() const { return scheme_; }
+  /** Sectors are numbered by their place in the data file; else by the guest's. */
+  bool counts_host() const { return counts_host_; }
+  /** Changes key slots; `options` are the user's for the image. Nobody else works on the header. */
+  Status amend(const Call& call, const sdk::Options& options, const Header& header, HostFile& file,
+               bool force);
 
   /** Decrypts what was read from `host` on into the bytes of `to` from `position` on. */
   Status decrypt(uint64_t guest, uint64_t host, const IoVec& to, uint64_t position,
@@ -60,7 +65,7 @@ class ContentCipher {
 
  private:
   sdk::Encryption scheme_;
-  bool counts_host_;  ///< sectors are numbered by their place in the data file, not by the guest's
+  bool counts_host_;
   BufferPool buffers_;
 };
 
