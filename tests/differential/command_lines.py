@@ -1122,9 +1122,7 @@ amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-o
 amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.keyslot=0
 amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=inactive,encrypt.keyslot=7
 resize +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s 3M
-resize +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s --shrink 512k
 check +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
-snapshot +S -c one --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 check luks.qcow2
 """.strip().split("\n")
 
