@@ -162,22 +162,6 @@ Status Checker::read_snapshot_table() {
   return {};
 }
 
-/** Clusters in a row. */
-Result<ClusterRange> Checker::allocate(Refcounts& refcounts, uint64_t clusters) {
-  std::vector<ClusterRange> too_short;
-  for (;;) {
-    INSTAR_TRY(const ClusterRange range, refcounts.allocate(call_, clusters));
-    if (range.count < clusters) {
-      too_short.push_back(range);
-      continue;
-    }
-    std::vector<ClusterRange> unused;
-    for (const auto& free : too_short)
-      INSTAR_CHECK(refcounts.decrease(call_, free, &unused));
-    return range;
-  }
-}
-
 /** Writes the table anew, as it was read. */
 Status Checker::repair_snapshot_table() {
   fix_ = asked_fix_;
@@ -188,9 +172,13 @@ Status Checker::repair_snapshot_table() {
     Refcounts refcounts(geometry_, image_.file, std::min(geometry_.cluster_size, kSlice), kCache);
     INSTAR_CHECK(
         refcounts.load(call_, header.refcount_table_offset, header.refcount_table_clusters));
-    INSTAR_TRY(const ClusterRange place, allocate(refcounts, geometry_.clusters(bytes.size())));
+    uint64_t offset = 0;
+    if (!bytes.empty()) {
+      INSTAR_TRY(const uint64_t first,
+                 refcounts.allocate_run(call_, geometry_.clusters(bytes.size())));
+      offset = first << geometry_.cluster_bits;
+    }
     if (refcounts.moved()) return fail(EFBIG, sdk::errno_text(EFBIG));
-    const uint64_t offset = place.first << geometry_.cluster_bits;
     INSTAR_CHECK(write_checked(offset, bytes.data(), bytes.size(), 0));
     INSTAR_CHECK(refcounts.write_blocks(call_));
     INSTAR_CHECK(image_.file.flush(call_));

@@ -111,7 +111,6 @@ class Checker {
   Status read_snapshot_table();
   Status read_snapshots_repairing(uint64_t* dropped);
   Status repair_snapshot_table();
-  Result<ClusterRange> allocate(Refcounts& refcounts, uint64_t clusters);
 
   // rebuild.cc
   Status rebuild();

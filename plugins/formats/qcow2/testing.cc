@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLargestFile = uint64_t{512} << 20;
 
 int resize(void* self, instar_call*, uint64_t size, uint32_t, uint32_t, const instar_progress*) {
+  if (size > kLargestFile) return -EFBIG;
   auto& file = *static_cast<MemoryFile*>(self);
   // A longer file is logged as a write of nothing at its new end; a cut shows no shorter one.
   if (file.logs && size > file.bytes.size()) file.events.push_back({false, size, {}});
