@@ -170,8 +170,14 @@ Result<NodePtr> Opening::open_data(const instar_child_request& request, json::ob
   if (!reference.empty() && !names_a_file(options)) {
     const Node* file = opened_file();
     if (file == nullptr) return fail(EINVAL, "An image without a file names '", reference, "'");
-    INSTAR_TRY(below.filename, resolve_reference(*file, reference));
-    INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
+    if ((request.flags & INSTAR_CHILD_PLAIN_NAME) != 0) {
+      const bool odd = options::protocol_prefix(reference).has_value();
+      INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), odd ? "./" + reference : reference));
+      options["filename"] = reference;
+    } else {
+      INSTAR_TRY(below.filename, resolve_reference(*file, reference));
+      INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
+    }
   }
   if (text_or_empty(request.format) != "" && !options.contains("driver"))
     options["driver"] = request.format;

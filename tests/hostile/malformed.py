@@ -262,6 +262,8 @@ def references():
     yield "base format of 200 letters", saved(overlay("image", "f" * 200))
     yield "data file is the image itself", saved(plain_offsets(Image()).data_file("image"))
     yield "data file with clusters elsewhere", elsewhere
+    for name in ('json:{"driver":"file","filename":"image"}', "nbd://127.0.0.1:1/x", "raw:image", "file:image"):  # CVE-2024-4467: plain names, all
+        yield f"data file is {name.split(':', 1)[0]}: a plain name", saved(plain_offsets(Image()).data_file(name))
     yield "data file has no name", saved(Image().data_file(""))
     yield "data file feature without a name", saved(Image(incompatible_features=4))
     yield "raw data file and a base", raw_data_and_base

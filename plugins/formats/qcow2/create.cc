@@ -2,6 +2,7 @@
 #include "plugins/formats/qcow2/create.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "plugins/formats/qcow2/image.hpp"
 
@@ -181,7 +182,13 @@ class Creator {
 
 Status create_data_file(const sdk::CreateContext& context, const CreateOptions& options) {
   if (!options.header.has_data_file()) return {};
-  INSTAR_TRY(const sdk::NodeRef data, context.create_file(options.header.data_file->c_str()));
+  // The name is seen from the working directory, as when the image is opened; the host's names of
+  // further files are seen from the image.
+  std::string name = *options.header.data_file;
+  const bool elsewhere = context.filename().find('/') != std::string::npos;
+  if (elsewhere && name.find_first_of(":/") != 0 && name.find(':') == std::string::npos)
+    name = std::filesystem::absolute(name).string();
+  INSTAR_TRY(const sdk::NodeRef data, context.create_file(name.c_str()));
   const auto mode = options.preallocation == INSTAR_PREALLOCATION_METADATA
                         ? INSTAR_PREALLOCATION_OFF
                         : options.preallocation;

@@ -22,6 +22,11 @@ void push(std::vector<Run>* runs, Kind kind, uint64_t guest, uint64_t length, ui
   runs->push_back({kind, guest, length, host, 0});
 }
 
+/** As printf's %#x: zero has no prefix. */
+std::string alternate_hex(uint64_t value) {
+  return value == 0 ? "0" : hex(value);
+}
+
 }  // namespace
 
 L2Tables::L2Tables(const Geometry& geometry, HostFile& file, bool external_data,
@@ -94,7 +99,9 @@ Error L2Tables::broken_entry(const Slice& slice, uint64_t index, const Entry& en
                                      ", L2 index: ", in_table == 0 ? "0" : hex(in_table), ")");
   std::string what =
       sdk::cat("Cluster allocation offset ", hex(entry.word & kEntryOffsetMask), " unaligned ");
-  if (geometry_.extended && (entry.bitmap & entry.bitmap >> 32) != 0)
+  if (external_data_ && (entry.word & kEntryCompressed) != 0)
+    what = "Compressed cluster entry found in image with external data file ";
+  else if (geometry_.extended && (entry.bitmap & entry.bitmap >> 32) != 0)
     what = "Invalid cluster entry found  ";
   else if (!geometry_.zero_flag && (entry.word & kEntryZero) != 0)
     what = "Zero cluster entry found in pre-v3 image ";
@@ -104,12 +111,21 @@ Error L2Tables::broken_entry(const Slice& slice, uint64_t index, const Entry& en
 Result<Kind> L2Tables::kind(const Slice& slice, uint64_t index, const Entry& entry,
                             uint32_t sub) const {
   if ((entry.word & kEntryCompressed) != 0) {
-    if (geometry_.extended && entry.bitmap != 0) return broken_entry(slice, index, entry);
+    if (external_data_ || (geometry_.extended && entry.bitmap != 0))
+      return broken_entry(slice, index, entry);
     return Kind::kCompressed;
   }
   if (geometry_.in_cluster(entry.word & kEntryOffsetMask) != 0)
     return broken_entry(slice, index, entry);
   const bool placed = has_host(entry);
+  const uint64_t guest = slice.first_guest + (index << geometry_.cluster_bits);
+  if (external_data_ && placed && (entry.word & kEntryOffsetMask) != guest)
+    return broken_metadata(
+        corruption_, Call(nullptr),
+        sdk::cat(
+            "External data file host cluster offset ", alternate_hex(entry.word & kEntryOffsetMask),
+            " does not match guest cluster offset: ", alternate_hex(guest), ", L2 index: ",
+            alternate_hex((guest >> geometry_.cluster_bits) & (geometry_.l2_entries() - 1)), ")"));
   bool zero = (entry.word & kEntryZero) != 0;
   bool data = placed;
   if (geometry_.extended) {

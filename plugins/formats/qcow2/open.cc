@@ -101,9 +101,10 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
 Status Image::open_data_file(sdk::OpenContext& context) {
   const bool wanted = header_.has_data_file();
   const char* reference = wanted && header_.data_file ? header_.data_file->c_str() : nullptr;
-  INSTAR_TRY(const sdk::NodeRef node,
-             context.child("data-file", INSTAR_CHILD_DATA, reference, nullptr,
-                           INSTAR_CHILD_PROTOCOL | INSTAR_CHILD_OPTIONAL));
+  INSTAR_TRY(
+      const sdk::NodeRef node,
+      context.child("data-file", INSTAR_CHILD_DATA, reference, nullptr,
+                    INSTAR_CHILD_PROTOCOL | INSTAR_CHILD_OPTIONAL | INSTAR_CHILD_PLAIN_NAME));
   if (context.has_flag(INSTAR_OPEN_NO_IO)) return {};  // the host then opens none
   if (!wanted && node)
     return fail(EINVAL, "'data-file' can only be set for images with an external data file");
