@@ -22,8 +22,15 @@ std::string real_path(const std::string& path) {
   return real != nullptr ? real.get() : "";
 }
 
+/** Whether options of the user say what the backing file is, not the image. */
+bool has_given_backing(const Node& overlay) {
+  const auto document = options::parse_json(overlay.names().options);
+  return document && document->is_object() && document->as_object().contains("backing");
+}
+
 bool is_called(const Node& overlay, const Node& below, const std::string& name) {
   if (below.filename() == name) return true;
+  if (has_given_backing(overlay)) return false;  // then only by its full name
   const std::string plain = plain_name_of(below);
   if (name.empty() || plain.empty()) return false;
   if (options::protocol_prefix(name) || options::protocol_prefix(plain)) return plain == name;
@@ -61,6 +68,12 @@ Node* Graph::find_backing(Node& top, const std::string& name) {
 
 Result<NodePtr> Graph::open_backing(const Node& image, const OpenSpec& spec) {
   OpenSpec full = spec;
+  const bool relative =
+      !options::protocol_prefix(spec.filename) && !options::is_absolute_path(spec.filename);
+  if (relative && image.names().exact_filename.empty())
+    return fail(EINVAL,
+                "Could not resolve backing filename: Cannot use relative backing file names for '",
+                image.filename(), "'");
   auto resolved = image.file() != nullptr ? resolve_reference(*image.file(), spec.filename)
                                           : Result<std::string>(spec.filename);
   if (!resolved) {

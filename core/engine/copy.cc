@@ -18,6 +18,7 @@ namespace {
 constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: it decides where runs of zeroes are cut
 constexpr uint64_t kBufferBudget = 12 << 20;
 constexpr uint64_t kPackWindow = 1 << 20;
+constexpr uint64_t kCommitWindow = 256 << 10;  // stays in the processor's cache
 constexpr uint64_t kSmallCluster = 256 << 10;
 constexpr uint64_t kLeastClone = 128 << 10;
 
@@ -112,7 +113,8 @@ Status Copier::set_up_compression() {
 void Copier::choose_window() {
   const uint64_t unit = compress_ != nullptr ? cluster_ : std::min(target_.cluster(), kWindow);
   const uint64_t share = std::bit_floor(kBufferBudget / workers_ / (compress_ != nullptr ? 2 : 1));
-  const uint64_t most = compress_ != nullptr ? kPackWindow : kWindow;
+  const uint64_t plain = job_.base != nullptr ? kCommitWindow : kWindow;
+  const uint64_t most = compress_ != nullptr ? kPackWindow : plain;
   window_ = std::max(sdk::round_down(std::min(most, share), unit), unit);
 }
 

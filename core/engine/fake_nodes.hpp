@@ -70,20 +70,31 @@ struct Memory {
 class MemoryNode {
  public:
   static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
-  explicit MemoryNode(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
+  MemoryNode(std::shared_ptr<Memory> memory, NodePtr backing)
+      : memory_(std::move(memory)), backing_(std::move(backing)) {}
 
   uint64_t size() const { return memory_->bytes.size(); }
-  Status read(const Call&, uint64_t offset, IoVec to) {
+  Status read(const Call& call, uint64_t offset, IoVec to) {
     const std::lock_guard lock(memory_->mutex);
     memory_->most_threads = std::max(memory_->most_threads, count_threads());
     if (touches(memory_->bad_reads, offset, to.length())) return fail(EIO, "bad sector");
     to.copy_in(0, memory_->bytes.data() + offset, to.length());
     memory_->bytes_read += to.length();
+    const uint64_t end = offset + to.length();
+    for (uint64_t at = offset, next = 0; at < end; at = next) {
+      next = std::min((at / kBlock + 1) * kBlock, end);
+      if (memory_->status[at / kBlock] != BlockStatus::kUnallocated) continue;
+      std::vector<uint8_t> below(next - at);
+      INSTAR_CHECK(read_below(call, at, below));
+      to.copy_in(at - offset, below.data(), below.size());
+    }
     return {};
   }
-  Status write(const Call&, uint64_t offset, IoVec from, uint32_t) {
+  Status write(const Call& call, uint64_t offset, IoVec from, uint32_t) {
     const std::lock_guard lock(memory_->mutex);
     if (touches(memory_->bad_writes, offset, from.length())) return fail(ENOSPC, "full");
+    INSTAR_CHECK(bring_up(call, offset / kBlock));
+    INSTAR_CHECK(bring_up(call, (offset + from.length() - 1) / kBlock));
     from.copy_out(0, memory_->bytes.data() + offset, from.length());
     mark(offset, from.length(), BlockStatus::kData);
     memory_->writes.emplace_back(offset, from.length());
@@ -91,10 +102,14 @@ class MemoryNode {
       __atomic_store_n(memory_->cancelled, 1, __ATOMIC_RELAXED);
     return {};
   }
-  Status write_zeroes(const Call&, uint64_t offset, uint64_t length, uint32_t) {
+  Status write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t) {
     const std::lock_guard lock(memory_->mutex);
+    INSTAR_CHECK(bring_up(call, offset / kBlock));
+    INSTAR_CHECK(bring_up(call, (offset + length - 1) / kBlock));
     std::fill_n(memory_->bytes.begin() + static_cast<ptrdiff_t>(offset), length, uint8_t{0});
-    if (offset % kBlock == 0 && length % kBlock == 0) mark(offset, length, BlockStatus::kZero);
+    const bool whole = offset % kBlock == 0 && length % kBlock == 0;
+    if (whole || backing_ != nullptr)
+      mark(offset, length, whole ? BlockStatus::kZero : BlockStatus::kData);
     memory_->bytes_zeroed += length;
     return {};
   }
@@ -125,12 +140,27 @@ class MemoryNode {
     const auto first = sectors.lower_bound(offset / 512);
     return first != sectors.end() && *first * 512 < offset + length;
   }
+  Status read_below(const Call& call, uint64_t offset, std::vector<uint8_t>& to) const {
+    const uint64_t size = backing_ != nullptr ? *backing_->size() : 0;
+    if (offset >= size) return {};
+    return backing_->read(call, offset, to.data(), std::min<uint64_t>(to.size(), size - offset));
+  }
+  /** A block that is written in part has what the backing file showed in the rest. */
+  Status bring_up(const Call& call, uint64_t block) {
+    if (backing_ == nullptr || memory_->status[block] != BlockStatus::kUnallocated) return {};
+    const uint64_t at = block * kBlock;
+    std::vector<uint8_t> below(std::min<uint64_t>(kBlock, memory_->bytes.size() - at));
+    INSTAR_CHECK(read_below(call, at, below));
+    std::copy(below.begin(), below.end(), memory_->bytes.begin() + static_cast<ptrdiff_t>(at));
+    return {};
+  }
   void mark(uint64_t offset, uint64_t length, BlockStatus kind) {
     for (uint64_t i = offset / kBlock; i * kBlock < offset + length; ++i)
       memory_->status[i] = kind;
   }
 
   std::shared_ptr<Memory> memory_;
+  NodePtr backing_;
 };
 
 /** A protocol node over a scratch file that is gone already. */
@@ -326,8 +356,9 @@ NodePtr make_node(NodeKind kind, const char* driver, std::unique_ptr<T> object,
 
 inline NodePtr memory_node(std::shared_ptr<Memory> memory, NodePtr backing = nullptr) {
   std::vector<block::Child> children;
-  if (backing != nullptr) children.push_back({"backing", INSTAR_CHILD_BACKING, std::move(backing)});
-  return make_node(NodeKind::kFormat, "memory", std::make_unique<MemoryNode>(std::move(memory)),
+  if (backing != nullptr) children.push_back({"backing", INSTAR_CHILD_BACKING, backing});
+  return make_node(NodeKind::kFormat, "memory",
+                   std::make_unique<MemoryNode>(std::move(memory), std::move(backing)),
                    std::move(children));
 }
 

@@ -20,9 +20,9 @@ namespace instar::engine {
 
 namespace {
 
-constexpr uint64_t kWindow = 1 << 20;
-constexpr uint64_t kStep = 2 << 20;    // of progress: what qemu-img compares at a time
-constexpr uint64_t kLittle = 4 << 20;  // not worth a thread
+constexpr uint64_t kWindow = 256 << 10;  // stays in the processor's cache
+constexpr uint64_t kStep = 2 << 20;      // of progress: what qemu-img compares at a time
+constexpr uint64_t kLittle = 4 << 20;    // not worth a thread
 
 /** A run of one backing chain. */
 struct Piece {
@@ -357,7 +357,7 @@ Status Rebaser::process(Worker& worker) {
     return fail(EIO, "error while reading from new backing file");
   const auto found = differences(worker);
   for (size_t i = 0; i < found.size(); ++i) {
-    const Status written = write(worker, turn, found[i], i + 1 < found.size());
+    Status written = write(worker, turn, found[i], i + 1 < found.size());
     if (written) continue;
     const int code = written.error().code;
     if (code == ECANCELED) return written;

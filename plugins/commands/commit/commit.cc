@@ -40,7 +40,7 @@ class Commit {
     const Progress progress(context_,
                             arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
     // A message stands behind the last progress line, whose end follows it.
-    const auto done = run(progress.abi());
+    auto done = run(progress.abi());
     if (!done) context_.error(done.error());
     return done;
   }

@@ -28,7 +28,7 @@ class Rebase {
     const Progress progress(context_,
                             arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
     const instar_progress sink = progress.abi();
-    const auto done = run(sink);
+    auto done = run(sink);
     // A message stands behind the last progress line, whose end follows it.
     if (!done) context_.error(done.error());
     return done;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // From version 2 of the format to 3, and back.
 #include <algorithm>
-#include <set>
+#include <span>
 
 #include "plugins/formats/qcow2/amend.hpp"
 
 namespace instar::qcow2 {
+namespace {
+constexpr size_t kTableBytesAtOnce = 4u << 20;
+}
 
 Status Image::upgrade(const Call& call, AmendProgress& progress) {
   Lock lock(mutex_);
@@ -68,56 +71,82 @@ Status Image::downgrade(const Call& call, AmendProgress& progress) {
 }
 
 /** Version 2 has no flag for clusters that read as zeroes: they become data, or nothing where there
- * is no backing file. Tables that snapshots share are changed for all at once. */
+ * is no backing file. Tables that snapshots share are changed for all at once, and have nothing left
+ * to change when they are met again. */
 Status Image::expand_zeroes(const Call& call, AmendProgress& progress) {
   Lock lock(mutex_);
   INSTAR_CHECK(begin_change(call, lock));
   INSTAR_CHECK(write_metadata(call, lock));
-  std::set<uint64_t> tables;
-  const auto add = [&](uint64_t entry) {
-    const uint64_t table = entry & kL1OffsetMask;
-    if (table != 0 && geometry_.in_cluster(table) == 0) tables.insert(table);
-  };
-  for (const uint64_t entry : l2_.l1())
-    add(entry);
+  uint64_t total = l2_.l1().size();
   for (const auto& snapshot : snapshots_) {
     if (snapshot.l1_entries > kMaxL1Bytes / 8) return fail(EFBIG, sdk::errno_text(EFBIG));
-    std::vector<uint64_t> l1(snapshot.l1_entries);
-    INSTAR_CHECK(file_.read(call, snapshot.l1_offset, l1.data(), l1.size() * 8));
-    for (const uint64_t& entry : l1)
-      add(load_be<uint64_t>(&entry));
+    total += snapshot.l1_entries;
   }
   uint64_t done = 0;
-  if (tables.empty()) progress.report(1, 1);
-  for (const uint64_t table : tables) {
-    if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
-    INSTAR_CHECK(expand_table(call, table));
-    progress.report(++done, tables.size());
-  }
-  INSTAR_CHECK(barrier(call));
-  INSTAR_CHECK(apply_frees(call));
+  if (total == 0) progress.report(1, 1);
+  const auto expand = [&](std::span<const uint64_t> l1) -> Status {
+    INSTAR_CHECK(expand_tables(call, l1));
+    progress.report(done += l1.size(), total);
+    return {};
+  };
+  const size_t at_once = std::max<size_t>(kTableBytesAtOnce >> geometry_.cluster_bits, 1);
+  for (size_t at = 0; at < l2_.l1().size(); at += at_once)
+    INSTAR_CHECK(
+        expand(std::span(l2_.l1()).subspan(at).first(std::min(at_once, l2_.l1().size() - at))));
+  std::vector<uint64_t> l1;
+  for (const auto& snapshot : snapshots_)
+    for (size_t at = 0; at < snapshot.l1_entries; at += at_once) {
+      l1.resize(std::min<size_t>(at_once, snapshot.l1_entries - at));
+      INSTAR_CHECK(file_.read(call, snapshot.l1_offset + at * 8, l1.data(), l1.size() * 8));
+      for (uint64_t& entry : l1)
+        entry = load_be<uint64_t>(&entry);
+      INSTAR_CHECK(expand(l1));
+    }
   INSTAR_CHECK(write_refcounts(call));
   return barrier(call);
 }
 
-/** One L2 table, on the disk: nothing of it is cached afterwards. */
-Status Image::expand_table(const Call& call, uint64_t table) {
-  std::vector<uint8_t> bytes(geometry_.cluster_size);
-  INSTAR_CHECK(file_.read(call, table, bytes.data(), bytes.size()));
-  INSTAR_TRY(const uint64_t owners, refcounts_.get(call, geometry_.cluster_of(table)));
-  bool changed = false;
-  for (size_t at = 0; at < bytes.size(); at += 8) {
-    const Entry entry{load_be<uint64_t>(bytes.data() + at), 0};
-    if ((entry.word & kEntryCompressed) != 0 || (entry.word & kEntryZero) == 0) continue;
-    INSTAR_TRY(const Entry fresh, expanded(call, entry, std::max<uint64_t>(owners, 1)));
-    store_be(bytes.data() + at, fresh.word);
-    changed = true;
+/** The L2 tables of these L1 entries, on the disk: nothing of what changes is cached afterwards. */
+Status Image::expand_tables(const Call& call, std::span<const uint64_t> l1) {
+  if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
+  std::vector<uint64_t> tables;
+  for (const uint64_t entry : l1) {
+    const uint64_t table = entry & kL1OffsetMask;
+    if (table != 0 && geometry_.in_cluster(table) == 0) tables.push_back(table);
   }
-  if (!changed) return {};
+  std::sort(tables.begin(), tables.end());
+  tables.erase(std::unique(tables.begin(), tables.end()), tables.end());
+  const uint64_t size = geometry_.cluster_size;
+  std::vector<uint8_t> bytes(tables.size() * size);
+  std::vector<size_t> changed;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    INSTAR_TRY(const bool any, expand_table(call, tables[i], bytes.data() + i * size));
+    if (any) changed.push_back(i);
+  }
+  if (changed.empty()) return {};
   INSTAR_CHECK(write_refcounts(call));
   INSTAR_CHECK(barrier(call));
-  l2_.forget_table(table);
-  return file_.write(call, table, bytes.data(), bytes.size());
+  for (const size_t i : changed) {
+    l2_.forget_table(tables[i]);
+    INSTAR_CHECK(file_.write(call, tables[i], bytes.data() + i * size, size));
+  }
+  INSTAR_CHECK(barrier(call));
+  return apply_frees(call);
+}
+
+/** Reads a table and changes it in memory; false: there is nothing to change. */
+Result<bool> Image::expand_table(const Call& call, uint64_t table, uint8_t* bytes) {
+  INSTAR_CHECK(file_.read(call, table, bytes, geometry_.cluster_size));
+  INSTAR_TRY(const uint64_t owners, refcounts_.get(call, geometry_.cluster_of(table)));
+  bool changed = false;
+  for (size_t at = 0; at < geometry_.cluster_size; at += 8) {
+    const Entry entry{load_be<uint64_t>(bytes + at), 0};
+    if ((entry.word & kEntryCompressed) != 0 || (entry.word & kEntryZero) == 0) continue;
+    INSTAR_TRY(const Entry fresh, expanded(call, entry, std::max<uint64_t>(owners, 1)));
+    store_be(bytes + at, fresh.word);
+    changed = true;
+  }
+  return changed;
 }
 
 /** What a zero entry becomes in a table that `owners` L1 tables refer to. */

@@ -18,6 +18,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -255,7 +256,8 @@ class Image {
   Status downgrade(const Call& call, AmendProgress& progress);
   Status check_downgrade() const;
   Status expand_zeroes(const Call& call, AmendProgress& progress);
-  Status expand_table(const Call& call, uint64_t table);
+  Status expand_tables(const Call& call, std::span<const uint64_t> l1);
+  Result<bool> expand_table(const Call& call, uint64_t table, uint8_t* bytes);
   Result<Entry> expanded(const Call& call, const Entry& entry, uint64_t owners);
   Status change_refcount_width(const Call& call, uint32_t order, AmendProgress& progress);
 
@@ -283,18 +285,20 @@ class Image {
   HostFile file_;
   HostFile data_file_;
   std::unique_ptr<ContentCipher> cipher_;  ///< nullptr: not encrypted
-  bool preallocated_ = false;              ///< at open
   sdk::NodeRef backing_;
   uint64_t backing_size_ = 0;
   std::atomic<uint64_t> size_;
   std::vector<Snapshot> snapshots_;
   uint64_t snapshots_bytes_ = 0;  ///< of the table in the file
   std::vector<Bitmap> bitmaps_;
-  bool bitmaps_changed_ = false;             ///< the file has not all of them as they are
-  bool bitmaps_listed_anew_ = false;         ///< … and its directory lists others
   std::vector<uint64_t> bitmap_places_;      ///< of bits, once the bitmaps are stored free
   std::vector<ClusterRange> bitmap_tables_;  ///< so are these
   std::atomic<bool> recording_{false};       ///< a bitmap is enabled
+  bool bitmaps_changed_ = false;             ///< the file has not all of them as they are
+  bool bitmaps_listed_anew_ = false;         ///< … and its directory lists others
+  bool preallocated_ = false;                ///< at open
+  bool changed_ = false;                     ///< begin_change was done
+  bool broken_ = false;  ///< a barrier failed: what is on the disk is not known any more
 
   std::mutex mutex_;
   RangeLocks ranges_;
@@ -311,8 +315,6 @@ class Image {
   std::vector<Pending> frees_;
   /** Where the last cluster that was allocated ends, if its end was left as a hole. */
   std::atomic<uint64_t> hole_end_{0};
-  bool changed_ = false;      ///< begin_change was done
-  bool broken_ = false;       ///< a barrier failed: what is on the disk is not known any more
   uint64_t packed_next_ = 0;  ///< where the next packed cluster goes if it fits; 0: nowhere
   int sparse_inside_ = -1;
 
