@@ -29,11 +29,12 @@ bool has_given_backing(const Node& overlay) {
 }
 
 bool is_called(const Node& overlay, const Node& below, const std::string& name) {
-  if (below.filename() == name) return true;
-  if (has_given_backing(overlay)) return false;  // then only by its full name
+  if (has_given_backing(overlay)) return below.filename() == name;  // then only by its full name
   const std::string plain = plain_name_of(below);
-  if (name.empty() || plain.empty()) return false;
-  if (options::protocol_prefix(name) || options::protocol_prefix(plain)) return plain == name;
+  if (name.empty()) return false;
+  // Only what is no path is compared as it stands.
+  if (plain.empty() || options::protocol_prefix(name) || options::protocol_prefix(plain))
+    return below.filename() == name || (!plain.empty() && plain == name);
   const auto full = overlay.file() != nullptr ? resolve_reference(*overlay.file(), name)
                                               : Result<std::string>(name);
   const std::string real = full ? real_path(*full) : "";

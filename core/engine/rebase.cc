@@ -105,12 +105,6 @@ void append(std::vector<Piece>& pieces, Piece piece, uint64_t length) {
   pieces.push_back(piece);
 }
 
-bool all_known_zero(const std::vector<Piece>& pieces, uint64_t begin, uint64_t end) {
-  return std::none_of(pieces.begin(), pieces.end(), [&](const Piece& piece) {
-    return piece.data && piece.offset < end && begin < piece.offset + piece.length;
-  });
-}
-
 class Rebaser {
  public:
   Rebaser(const Call& call, const RebaseJob& job)
@@ -133,7 +127,7 @@ class Rebaser {
   struct Difference {
     uint64_t begin;  ///< in the image
     uint64_t end;
-    bool zero;  ///< the old backing file is known to have zeroes
+    bool zero;  ///< behind the old backing file's end; zeroes within it stay data, as QEMU has it
   };
 
   Status set_up();
@@ -337,7 +331,7 @@ std::vector<Rebaser::Difference> Rebaser::differences(const Worker& worker) cons
     const uint64_t within = at - ticket.offset;
     if (std::memcmp(worker.old_data.get() + within, worker.new_data.get() + within, next - at) !=
         0) {
-      const bool zero = all_known_zero(ticket.old_pieces, at, next);
+      const bool zero = at >= old_.size();
       if (!out.empty() && out.back().end == at && out.back().zero == zero)
         out.back().end = next;
       else

@@ -46,26 +46,6 @@ TEST(Split, FlagsEscapesAndRepeats) {
   EXPECT_TRUE(split_options("").empty());
 }
 
-TEST(Help, IsAskedForByAnElement) {
-  for (const char* text : {"help", "?", "a=1,help", "a=1,?", "help,a=x", "help,,x"})
-    EXPECT_TRUE(asks_for_help(text)) << text;
-  for (const char* text : {"help=on", "?=1", "nohelp", "a=help", "a=1,,help", "helpful"})
-    EXPECT_FALSE(asks_for_help(text)) << text;
-}
-
-TEST(OptionList, RefusesEmptyElements) {
-  for (const char* text : {"", ",", ",,", "a=1,", ",a=1", ",,a=b", "?,"}) {
-    std::string joined;
-    const Status status = append_option_list(joined, text);
-    ASSERT_FALSE(status) << text;
-    EXPECT_EQ(status.error().message, std::string("Invalid option list: ") + text);
-  }
-  std::string joined;
-  ASSERT_TRUE(append_option_list(joined, "a=1,,"));
-  ASSERT_TRUE(append_option_list(joined, "b=2,,,c"));
-  EXPECT_EQ(joined, "a=1,,,b=2,,,c");
-}
-
 TEST(Bind, Messages) {
   EXPECT_EQ(message_of("nosuch=1"), "Invalid parameter 'nosuch'");
   EXPECT_EQ(message_of("nosuch"), "Invalid parameter 'such'");

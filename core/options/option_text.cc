@@ -11,17 +11,6 @@ OptionText flag_option(std::string_view name) {
   return {std::string(name), "on", true};
 }
 
-bool is_option_list(std::string_view text) {
-  if (text.empty()) return false;
-  while (!text.empty()) {
-    const std::string element = take_option_value(text);
-    if (element.empty() || element[0] == ',') return false;
-    if (text == ",") return false;
-    if (!text.empty()) text.remove_prefix(1);
-  }
-  return true;
-}
-
 }  // namespace
 
 std::string take_option_value(std::string_view& text) {
@@ -52,21 +41,6 @@ std::vector<OptionText> split_options(std::string_view text) {
     if (option.name != "id") options.push_back(std::move(option));
   }
   return options;
-}
-
-bool asks_for_help(std::string_view text) {
-  for (const OptionText& option : split_options(text)) {
-    if (!option.flag || option.value != "on") continue;
-    if (option.name == "help" || option.name == "?") return true;
-  }
-  return false;
-}
-
-Status append_option_list(std::string& joined, std::string_view text) {
-  if (!is_option_list(text)) return fail(EINVAL, "Invalid option list: ", text);
-  if (!joined.empty()) joined += ',';
-  joined += text;
-  return {};
 }
 
 std::string escape_option_value(std::string_view value) {

@@ -28,15 +28,6 @@ struct OptionText {
 /** In the order written, repeats kept (the last one is meant to win). Any text is accepted. */
 std::vector<OptionText> split_options(std::string_view text);
 
-/** True if "help" or "?" stands among the options. */
-bool asks_for_help(std::string_view text);
-
-/**
- * Adds the text of one more -o to what the earlier ones gave. Refuses empty elements:
- * "Invalid option list: TEXT".
- */
-Status append_option_list(std::string& joined, std::string_view text);
-
 /** Doubles the commas, so that the value survives in a list. */
 std::string escape_option_value(std::string_view value);
 

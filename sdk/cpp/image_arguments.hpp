@@ -3,10 +3,12 @@
  */
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "command_line.hpp"
 
@@ -85,12 +87,43 @@ inline CommandLine::Handler snapshot_handler(CommandContext& context,
   };
 }
 
-/** A list may not be empty, nor begin or end with a lone comma. */
+/** The elements of an option list, in which a doubled comma stands for one. A lone comma at the end
+ * makes a last element that is empty. */
+inline std::vector<std::string> option_elements(std::string_view list) {
+  std::vector<std::string> elements(1);
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (list[i] != ',')
+      elements.back() += list[i];
+    else if (i + 1 < list.size() && list[i + 1] == ',')
+      elements.back() += list[i++];
+    else
+      elements.emplace_back();
+  }
+  return elements;
+}
+
+/** No element is empty or begins with a comma. */
 inline bool is_option_list(std::string_view text) {
-  const size_t leading = std::min(text.find_first_not_of(','), text.size());
-  const size_t last = text.find_last_not_of(',');
-  const size_t trailing = last == text.npos ? 0 : text.size() - 1 - last;
-  return !text.empty() && leading % 2 == 0 && trailing % 2 == 0;
+  const auto elements = option_elements(text);
+  return std::none_of(elements.begin(), elements.end(),
+                      [](const auto& element) { return element.empty() || element[0] == ','; });
+}
+
+/** "help" or "?" is among the names without a value. Unlike a value, a name ends at any comma. */
+inline bool asks_for_help(std::string_view options) {
+  while (!options.empty()) {
+    const size_t end = std::min(options.find_first_of("=,"), options.size());
+    const std::string_view name = options.substr(0, end);
+    options.remove_prefix(end);
+    if (options.empty() || options[0] == ',') {
+      if (name == "help" || name == "?") return true;
+    } else {
+      while (!options.empty() && (options[0] != ',' || options.starts_with(",,")))
+        options.remove_prefix(options[0] == ',' ? 2 : 1);
+    }
+    if (!options.empty()) options.remove_prefix(1);
+  }
+  return false;
 }
 
 /** Joins repeated -o: later ones win. */

@@ -41,6 +41,17 @@ cp data.qcow2 nodata.qcow2; sed -i s/data.bin/gone.bin/ nodata.qcow2
 cp a.qcow2 'with space.qcow2'; cp a.qcow2 'comma,name.qcow2'; cp a.qcow2 'co:lon.qcow2'; cp a.qcow2 ./-dash.qcow2
 mkdir folder; cp a.qcow2 folder/in.qcow2; cp a.raw readonly.raw; chmod 400 readonly.raw
 ln -s a.qcow2 link.qcow2; ln -s nowhere dangling
+cp over.qcow2 third.qcow2 folder; cp a.qcow2 folder/a.qcow2
+poke() { cp "$1" "$2"; printf "$4" | dd of="$2" bs=1 seek="$3" conv=notrunc status=none; }
+poke a.qcow2 badl1.qcow2 196608 '\200\0\0\0\0\004\052\0'
+poke a.qcow2 badzero.qcow2 262152 '\200\0\0\0\0\005\052\001'
+poke a.qcow2 farcluster.qcow2 262152 '\200\0\0\377\377\377\0\0'
+poke a.qcow2 nocluster.qcow2 262152 '\277\377\377\377\377\377\0\0'
+poke a.qcow2 noref.qcow2 56 '\0\0\0\0'
+poke a.qcow2 farblock.qcow2 65544 '\0\377\377\377\0\0\0\0'
+poke a.qcow2 oddblock.qcow2 65544 '\0\0\0\0\0\0\002\0'
+poke a.qcow2 autoclear.qcow2 88 '\200\0\0\0\0\0\0\0'
+poke sn.qcow2 badsn.qcow2 $(od -An -td8 --endian=big -j64 -N8 sn.qcow2) '\0\0\0\0\0\100\002\0'
 """
 SIZES = ("1.5k", "0x400", "1e3", "10B", "1b", "1KB", "1KiB", "100E", "8E", "7E", "-1", "1.5", " 1M", "1,5M", "1Z", "foo", "", "0", "1M ", "+1M",
          "1m", "1t", "0x10k", "0x", "1.5M", "1.0000001k", ".5k", "1.", "1.k", "9223372036854775807", "9223372036854775808", "18446744073709551616",
@@ -373,6 +384,12 @@ create -f raw -o help
 create -f qcow2 -o ? x 1M
 create -f qcow2 -o cluster_size=4k,help
 create -f qcow2 -o help,cluster_size=4k
+create -f qcow2 -o ,, x 1M
+create -f qcow2 -o ,,help x 1M
+create -f qcow2 -o help,, x 1M
+create -f qcow2 -o help,,x x 1M
+create -f qcow2 -u -o backing_file=a.qcow2,,help,backing_fmt=qcow2 x 1M
+create -f qcow2 -o size=1M -o ,, -o help x
 create -f file -o help
 create -f host_device -o help
 create -f nosuch -o help
@@ -1104,6 +1121,22 @@ compare +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret
 convert +S -n --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 convert +S -n -c --target-image-opts a.raw driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 convert +S -n -O qcow2 a.raw aes.qcow2
+amend -o compat=0.10 badl1.qcow2
+amend -o compat=0.10 badzero.qcow2
+amend -o compat=0.10 badsn.qcow2
+amend -p -o compat=0.10 sn.qcow2
+snapshot -a one badsn.qcow2
+snapshot -c new farcluster.qcow2
+snapshot -c new nocluster.qcow2
+check noref.qcow2
+check -r all noref.qcow2
+check -r all autoclear.qcow2
+resize --shrink farblock.qcow2 512k
+resize --shrink oddblock.qcow2 512k
+rebase -u -b nofile -F host_device a.qcow2
+rebase -u -b nofile -F nosuch a.qcow2
+commit -b over.qcow2 folder/third.qcow2
+commit -b folder/over.qcow2 folder/third.qcow2
 amend +S -o encrypt.state=inactive empty.qcow2
 amend -o encrypt.state=inactive luks.qcow2
 amend +S --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=s -o encrypt.state=inactive

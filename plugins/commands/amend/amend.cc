@@ -15,16 +15,6 @@ struct Arguments {
   bool image_opts = false, progress = false, quiet = false, force = false;
 };
 
-bool asks_for_help(const std::string& options) {
-  for (size_t start = 0; start <= options.size();) {
-    const size_t end = std::min(options.find(',', start), options.size());
-    const auto word = std::string_view(options).substr(start, end - start);
-    if (word == "help" || word == "?") return true;
-    start = end + 1;
-  }
-  return false;
-}
-
 int print_help(const CommandContext& context, const std::string& format) {
   OutgoingCall call(&context.call());
   const int result =

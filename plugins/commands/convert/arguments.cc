@@ -51,15 +51,6 @@ CommandLine::Handler workers_handler(CommandContext& context, uint32_t& target) 
   };
 }
 
-bool has_word(const std::string& options, std::string_view wanted) {
-  for (size_t start = 0; start <= options.size();) {
-    const size_t end = std::min(options.find(',', start), options.size());
-    if (std::string_view(options).substr(start, end - start) == wanted) return true;
-    start = end + 1;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::optional<int> Arguments::parse(CommandContext& context) {
@@ -121,7 +112,7 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   rate = raw.rate.value_or(0);
   if (raw.progress && !quiet) progress_style = INSTAR_PROGRESS_QEMU;
 
-  if (options && (has_word(*options, "help") || has_word(*options, "?"))) {
+  if (options && asks_for_help(*options)) {
     const char* target_name = raw.operands.size() > 1 ? raw.operands.back().c_str() : nullptr;
     OutgoingCall call(&context.call());
     const int result = context.graph().print_options(context.host().abi(), call.abi(),

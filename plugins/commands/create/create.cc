@@ -33,7 +33,7 @@ class Create {
         "Example: create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
 
-    if (wants_help(options))
+    if (options && asks_for_help(*options))
       return print_options(context, format.value_or("raw"),
                            operands.empty() ? nullptr : operands[0].c_str());
     if (operands.empty()) return line.usage_error(context, "Expecting image file name");
@@ -50,16 +50,6 @@ class Create {
   }
 
  private:
-  static bool wants_help(const std::optional<std::string>& options) {
-    if (!options) return false;
-    for (size_t start = 0; start <= options->size();) {
-      const size_t end = std::min(options->find(',', start), options->size());
-      const auto word = std::string_view(*options).substr(start, end - start);
-      if (word == "help" || word == "?") return true;
-      start = end + 1;
-    }
-    return false;
-  }
   static int print_options(CommandContext& context, const std::string& format,
                            const char* filename) {
     OutgoingCall call(&context.call());

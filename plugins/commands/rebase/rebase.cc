@@ -57,10 +57,13 @@ class Rebase {
   Status check_format() const {
     if (!arguments_.backing_format) return {};
     const auto* registry = context_.host().service<instar_registry_ops>(INSTAR_REGISTRY_ID);
-    OutgoingCall call;
-    if (registry->find(context_.host().abi(), call.abi(), INSTAR_KIND_FORMAT,
-                       arguments_.backing_format->c_str()) != nullptr)
-      return {};
+    // The name of any driver will do.
+    for (const uint32_t kind : {INSTAR_KIND_FORMAT, INSTAR_KIND_PROTOCOL, INSTAR_KIND_FILTER}) {
+      OutgoingCall call;
+      if (registry->find(context_.host().abi(), call.abi(), kind,
+                         arguments_.backing_format->c_str()) != nullptr)
+        return {};
+    }
     return fail(EINVAL, "Invalid format name: '", *arguments_.backing_format, "'");
   }
 

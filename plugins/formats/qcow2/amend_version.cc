@@ -78,41 +78,50 @@ Status Image::expand_zeroes(const Call& call, AmendProgress& progress) {
   INSTAR_CHECK(begin_change(call, lock));
   INSTAR_CHECK(write_metadata(call, lock));
   uint64_t total = l2_.l1().size();
-  for (const auto& snapshot : snapshots_) {
-    if (snapshot.l1_entries > kMaxL1Bytes / 8) return fail(EFBIG, sdk::errno_text(EFBIG));
+  for (const auto& snapshot : snapshots_)
     total += snapshot.l1_entries;
-  }
   uint64_t done = 0;
   if (total == 0) progress.report(1, 1);
-  const auto expand = [&](std::span<const uint64_t> l1) -> Status {
-    INSTAR_CHECK(expand_tables(call, l1));
-    progress.report(done += l1.size(), total);
+  const auto expand = [&](std::span<const uint64_t> l1, uint64_t first) -> Status {
+    INSTAR_CHECK(expand_tables(call, l1, first));
+    for (size_t i = 0; i < l1.size(); ++i)
+      progress.report(++done, total);
     return {};
   };
   const size_t at_once = std::max<size_t>(kTableBytesAtOnce >> geometry_.cluster_bits, 1);
   for (size_t at = 0; at < l2_.l1().size(); at += at_once)
     INSTAR_CHECK(
-        expand(std::span(l2_.l1()).subspan(at).first(std::min(at_once, l2_.l1().size() - at))));
+        expand(std::span(l2_.l1()).subspan(at).first(std::min(at_once, l2_.l1().size() - at)), at));
   std::vector<uint64_t> l1;
-  for (const auto& snapshot : snapshots_)
+  for (const auto& snapshot : snapshots_) {
+    if (const auto checked = check_snapshot(geometry_, snapshot); !checked) {
+      say_as_program(host_, checked.error());
+      return fail(checked.error().code, sdk::errno_text(checked.error().code));
+    }
     for (size_t at = 0; at < snapshot.l1_entries; at += at_once) {
       l1.resize(std::min<size_t>(at_once, snapshot.l1_entries - at));
       INSTAR_CHECK(file_.read(call, snapshot.l1_offset + at * 8, l1.data(), l1.size() * 8));
       for (uint64_t& entry : l1)
         entry = load_be<uint64_t>(&entry);
-      INSTAR_CHECK(expand(l1));
+      INSTAR_CHECK(expand(l1, at));
     }
+  }
   INSTAR_CHECK(write_refcounts(call));
   return barrier(call);
 }
 
-/** The L2 tables of these L1 entries, on the disk: nothing of what changes is cached afterwards. */
-Status Image::expand_tables(const Call& call, std::span<const uint64_t> l1) {
+/** The L2 tables of these L1 entries, from number `first` on, on the disk: nothing of what changes is
+ * cached afterwards. */
+Status Image::expand_tables(const Call& call, std::span<const uint64_t> l1, uint64_t first) {
   if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
   std::vector<uint64_t> tables;
-  for (const uint64_t entry : l1) {
-    const uint64_t table = entry & kL1OffsetMask;
-    if (table != 0 && geometry_.in_cluster(table) == 0) tables.push_back(table);
+  for (size_t i = 0; i < l1.size(); ++i) {
+    const uint64_t table = l1[i] & kL1OffsetMask;
+    if (geometry_.in_cluster(table) != 0)
+      return corruption_.report(call, true,
+                                sdk::cat("L2 table offset ", hex(table), " unaligned (L1 index: ",
+                                         first + i == 0 ? "0" : hex(first + i), ")"));
+    if (table != 0) tables.push_back(table);
   }
   std::sort(tables.begin(), tables.end());
   tables.erase(std::unique(tables.begin(), tables.end()), tables.end());
@@ -142,6 +151,12 @@ Result<bool> Image::expand_table(const Call& call, uint64_t table, uint8_t* byte
   for (size_t at = 0; at < geometry_.cluster_size; at += 8) {
     const Entry entry{load_be<uint64_t>(bytes + at), 0};
     if ((entry.word & kEntryCompressed) != 0 || (entry.word & kEntryZero) == 0) continue;
+    const uint64_t host = entry.word & kEntryOffsetMask;
+    if (geometry_.in_cluster(host) != 0)
+      return corruption_.report(
+          call, true,
+          sdk::cat("Cluster allocation offset ", hex(host), " unaligned (L2 offset: ", hex(table),
+                   ", L2 index: ", at == 0 ? "0" : hex(at / 8), ")"));
     INSTAR_TRY(const Entry fresh, expanded(call, entry, std::max<uint64_t>(owners, 1)));
     store_be(bytes + at, fresh.word);
     changed = true;

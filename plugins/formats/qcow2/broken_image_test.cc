@@ -63,6 +63,28 @@ TEST(Header, DefectsAreNamedInQemusWords) {
   EXPECT_EQ(verdict({{72, be64(16)}, {20, be32(12)}}), "Unsupported subcluster size: 128");
 }
 
+TEST(Header, UnknownFeaturesHaveTheNamesThatTheImageGivesThem) {
+  // A table of names, in place of the one that is there, whose last name is cut short.
+  const auto table = [](std::string_view bytes) {
+    std::vector<uint8_t> extension = be32(0x6803f857);
+    for (const uint8_t byte : be32(static_cast<uint32_t>(bytes.size())))
+      extension.push_back(byte);
+    extension.insert(extension.end(), bytes.begin(), bytes.end());
+    extension.resize(sdk::round_up(extension.size(), 8) + 8);  // and the end
+    return verdict({{72, be64(uint64_t{3} << 62)}, {112, extension}});
+  };
+  const std::string_view words = "Unsupported qcow2 feature(s): ";
+  EXPECT_EQ(table(std::string("\0\x3eodd", 5)),
+            sdk::cat(words, "odd, Unknown incompatible feature: 8000000000000000"));
+  std::string two("\0\x3eodd", 5);
+  two.resize(48);
+  two += std::string("\0\x3f", 2) + "even";
+  EXPECT_EQ(table(two), sdk::cat(words, "odd, even"));
+  std::string ended(48, '\0');  // no name ends the table
+  ended += two;
+  EXPECT_EQ(table(ended), sdk::cat(words, "Unknown incompatible feature: c000000000000000"));
+}
+
 TEST(Header, TablesAreChecked) {
   EXPECT_EQ(verdict({{36, be32(0)}}), "L1 table is too small");
   EXPECT_EQ(verdict({{36, be32((32u << 20) / 8 + 1)}}), "Active L1 table too large");

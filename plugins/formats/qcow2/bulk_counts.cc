@@ -80,11 +80,14 @@ Status BulkCounts::increase(const Call& call, ClusterRange range) {
   const uint32_t order = geometry_.refcount_order;
   const uint64_t max = geometry_.refcount_max();
   const uint64_t last = range.first + range.count - 1;
+  // The codes are QEMU's, which can't give such a cluster a count at once, or not at all.
+  if (last >> geometry_.refblock_bits >= kMaxRefcountTableBytes / 8)
+    return fail(EFBIG, "Cluster ", hex(last), " is in use, but beyond any refcount table");
   if (last >> geometry_.refblock_bits >= table_.size())
-    return fail(EINVAL, "Cluster ", hex(last), " is in use, but beyond the refcount table");
+    return fail(EAGAIN, "Cluster ", hex(last), " is in use, but beyond the refcount table");
   return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
     if (block == nullptr)
-      return fail(EINVAL, "Cluster ", hex(range.first), " is in use, but has no refcount");
+      return fail(EAGAIN, "Cluster ", hex(range.first), " is in use, but has no refcount");
     block->changed = true;
     const bool fits = each_count(block->counts.get(), first, n, order,
                                  [&](uint64_t, auto& value) { return value++ < max; });

@@ -14,6 +14,7 @@ Status Image::check(const Call& call, uint32_t fix, instar_check_result& result,
     INSTAR_CHECK(write_metadata(call, lock));
     INSTAR_CHECK(write_refcounts(call));
   }
+  if (fix != 0) INSTAR_CHECK(drop_unknown_features(call));
   return check_locked(call, fix, result, messages);
 }
 

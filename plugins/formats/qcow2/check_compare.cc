@@ -58,13 +58,18 @@ Status Checker::compare_refblock(Comparison& work, uint64_t index) {
   }
   counts_.pack(first, geometry_.refblock_entries(), work.counted.data());
   compare_entries(work, first, end - first);
+  if (!image_.corruption.stopped()) INSTAR_CHECK(store_refblock(work, offset));
+  work.changed = false;
+  work.freed.clear();
+  return {};
+}
+
+Status Checker::store_refblock(const Comparison& work, uint64_t offset) {
   if (work.changed)
     INSTAR_CHECK(write_checked(offset, work.on_disk.data(), work.on_disk.size(), kRefcountBlock));
   for (const auto& range : work.freed)  // a wish
     (void)image_.file.discard(call_, range.first << geometry_.cluster_bits,
                               range.count << geometry_.cluster_bits);
-  work.changed = false;
-  work.freed.clear();
   return {};
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/qcow2/checker.hpp"
 
-#include "sdk/abi/output.h"
-
 namespace instar::qcow2 {
 
 Checker::Checker(sdk::Host host, const Call& call, CheckedImage image, uint32_t fix,
@@ -21,11 +19,7 @@ void Checker::say_text(std::string_view line) const {
 }
 
 void Checker::say_as_program(const Error& error, std::string_view before) const {
-  const std::string text = sdk::cat(before, error.message);
-  if (const auto* output = host_.service<instar_output_ops>(INSTAR_OUTPUT_ID))
-    output->error(host_.abi(), text.data(), text.size(), error.hint.data(), error.hint.size());
-  else
-    say(text, "\n");
+  if (!qcow2::say_as_program(host_, error, before)) say(before, error.message, "\n");
 }
 
 /** As QEMU counts it: in sectors. */

@@ -95,6 +95,7 @@ class Checker {
   struct Comparison;
   Status compare(uint32_t fix);
   Status compare_refblock(Comparison& work, uint64_t index);
+  Status store_refblock(const Comparison& work, uint64_t offset);
   void compare_entries(Comparison& work, uint64_t first, uint64_t count);
   void compare_entry(Comparison& work, uint64_t cluster, uint64_t on_disk, uint64_t counted);
   void refblock_unreadable(uint64_t first, uint64_t end, const Error& error);

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "plugins/formats/qcow2/header.hpp"
+#include "sdk/cpp/host.hpp"
 
 namespace instar::qcow2 {
 
@@ -35,6 +36,9 @@ Error broken_metadata(Corruption* corruption, const Call& call, std::string_view
 
 /** Writes the header's incompatible feature bits, which version 3 has. */
 Status write_incompatible_features(const Call& call, HostFile& file, const Header& header);
+
+/** Tells the user of `error` as the command does of its own; false: nobody listens. */
+bool say_as_program(sdk::Host host, const Error& error, std::string_view before = {});
 
 /** A line to the user's standard error, as it stands. */
 void tell(std::string_view line);

@@ -87,9 +87,15 @@ Status Image::drop_references(const Call& call, std::vector<ClusterRange>* range
   return {};
 }
 
-/** Nothing refers to guest clusters from `begin` on any more, the start of a cluster. What was in
- * their place is free, the file is cut behind what is still in use. No request is under way. */
+/** What unmap does; then the file is cut behind what is still in use. */
 Status Image::drop_mapping(const Call& call, uint64_t begin) {
+  INSTAR_TRY(const auto unused, unmap(call, begin));
+  return trim(call, unused);
+}
+
+/** Nothing refers to guest clusters from `begin` on any more, the start of a cluster. Returns what
+ * nobody uses any more. No request is under way. */
+Result<std::vector<ClusterRange>> Image::unmap(const Call& call, uint64_t begin) {
   const uint64_t table_span = uint64_t{1} << geometry_.l1_shift;
   const uint64_t first_table = sdk::div_up(begin, table_span);
   if (begin % table_span != 0)
@@ -117,18 +123,24 @@ Status Image::drop_mapping(const Call& call, uint64_t begin) {
     }
     INSTAR_CHECK(drop_references(call, &ranges, &unused));
   }
-  return trim(call, unused);
+  return unused;
 }
 
 /** The counts say already that nobody uses `unused`. */
 Status Image::trim(const Call& call, const std::vector<ClusterRange>& unused) {
+  const Lock lock(mutex_);
   INSTAR_CHECK(write_refcounts(call));
   INSTAR_CHECK(barrier(call));
   INSTAR_TRY(auto blocks, refcounts_.drop_empty_blocks(call));
-  if (!blocks.empty()) {
+  if (refcounts_.table_dirty()) {
     INSTAR_CHECK(write_refcounts(call));
     INSTAR_CHECK(barrier(call));
-    // Those that lay in their own range vanished with it.
+    for (const auto& block : blocks)
+      if (!refcounts_.has_block(block.first >> geometry_.refblock_bits))
+        return corruption_.report(
+            call, true,
+            sdk::cat("Refblock at ", hex(block.first << geometry_.cluster_bits),
+                     " is not covered by the refcount structures"));
     std::vector<ClusterRange> freed;
     INSTAR_CHECK(drop_references(call, &blocks, &freed));
     INSTAR_CHECK(write_refcounts(call));

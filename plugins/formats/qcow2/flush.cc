@@ -13,6 +13,11 @@ Status Image::start_writing(const Call& call) {
     header_.incompatible |= kIncompatDirty;
     INSTAR_CHECK(write_incompatible_features(call, file_, header_));
   }
+  return drop_unknown_features(call);
+}
+
+/** Whoever writes to the image takes away the autoclear flags that it does not know. */
+Status Image::drop_unknown_features(const Call& call) {
   const uint64_t known = header_.autoclear & kAutoclearKnown;
   if (known == header_.autoclear && !header_.stale_bitmaps) return {};
   header_.autoclear = known;

@@ -91,10 +91,9 @@ Status parse_extension(const Call& call, Header& header, uint32_t type, ConstByt
       header.data_file = std::string(text.substr(0, text.find('\0')));
       return {};
     case kExtensionFeatureNames:
-      header.feature_names.resize(data.size() / sizeof(FeatureName));
-      if (!header.feature_names.empty())
-        std::memcpy(header.feature_names.data(), data.data(),
-                    header.feature_names.size() * sizeof(FeatureName));
+      // The last name may be cut short.
+      header.feature_names.resize(sdk::div_up(data.size(), sizeof(FeatureName)));
+      if (!data.empty()) std::memcpy(header.feature_names.data(), data.data(), data.size());
       return {};
     case kExtensionCrypto:
       return parse_crypto(header, data);
@@ -128,6 +127,7 @@ std::string unknown_feature_names(const Header& header, uint64_t mask) {
     names += name;
   };
   for (const auto& feature : header.feature_names) {
+    if (feature.name[0] == '\0') break;  // ends the table
     if (feature.type != 0 || feature.bit > 63) continue;
     const uint64_t bit = uint64_t{1} << feature.bit;
     if ((mask & bit) == 0) continue;
@@ -177,7 +177,7 @@ Status check_features(const Header& header) {
 
 Status check_tables(const Header& header, bool for_check) {
   const uint32_t bits = header.cluster_bits;
-  if (header.refcount_table_clusters == 0)
+  if (header.refcount_table_clusters == 0 && !for_check)
     return fail(EINVAL, "Image does not contain a reference count table");
   INSTAR_CHECK(check_table(bits, header.refcount_table_offset, header.refcount_table_clusters,
                            uint64_t{1} << bits, kMaxRefcountTableBytes, "Reference count table"));

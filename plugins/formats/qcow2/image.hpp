@@ -224,6 +224,7 @@ class Image {
   Status check_locked(const Call& call, uint32_t fix, instar_check_result& result,
                       const instar_sink* messages);
   Status repair_dirty(const Call& call);
+  Status drop_unknown_features(const Call& call);
 
   // resize.cc
   Status shrink(const Call& call, uint64_t size);
@@ -240,6 +241,7 @@ class Image {
 
   // drop.cc
   Status drop_mapping(const Call& call, uint64_t begin);
+  Result<std::vector<ClusterRange>> unmap(const Call& call, uint64_t begin);
   Status forget_entries(const Call& call, uint64_t begin, uint64_t end);
   Status collect_table(const Call& call, uint64_t table, std::vector<ClusterRange>* out) const;
   Status drop_references(const Call& call, std::vector<ClusterRange>* ranges,
@@ -256,7 +258,7 @@ class Image {
   Status downgrade(const Call& call, AmendProgress& progress);
   Status check_downgrade() const;
   Status expand_zeroes(const Call& call, AmendProgress& progress);
-  Status expand_tables(const Call& call, std::span<const uint64_t> l1);
+  Status expand_tables(const Call& call, std::span<const uint64_t> l1, uint64_t first);
   Result<bool> expand_table(const Call& call, uint64_t table, uint8_t* bytes);
   Result<Entry> expanded(const Call& call, const Entry& entry, uint64_t owners);
   Status change_refcount_width(const Call& call, uint32_t order, AmendProgress& progress);

@@ -76,7 +76,11 @@ Result<std::vector<ClusterRange>> Refcounts::drop_empty_blocks(const Call& call)
   const uint64_t entries = (blocks_.slice_size() * 8) >> geometry_.refcount_order;
   for (uint64_t index = 0; index < table_.size(); ++index) {
     const uint64_t offset = block_offset(index);
-    if (offset == 0 || geometry_.in_cluster(offset) != 0) continue;
+    if (offset == 0) continue;
+    if (geometry_.in_cluster(offset) != 0)
+      return broken_metadata(corruption_, call,
+                             sdk::cat("Cannot get entry from refcount block cache: Offset ",
+                                      hex(offset), " is unaligned"));
     const uint64_t self = geometry_.cluster_of(offset);
     const uint64_t block_first = index << geometry_.refblock_bits;
     bool used = false;
@@ -93,7 +97,7 @@ Result<std::vector<ClusterRange>> Refcounts::drop_empty_blocks(const Call& call)
     table_[index] = 0;
     dirty_entries_.insert(index);
     blocks_.forget(offset, geometry_.cluster_size);
-    dropped.push_back({self, 1});
+    if (self >> geometry_.refblock_bits != index) dropped.push_back({self, 1});
   }
   return dropped;
 }

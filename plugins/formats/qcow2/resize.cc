@@ -33,8 +33,11 @@ Status Image::resize(const Call& call, uint64_t size, uint32_t preallocation, ui
 }
 
 Status Image::shrink(const Call& call, uint64_t size) {
-  INSTAR_CHECK(explained(drop_mapping(call, geometry_.cluster_end(size)),
-                         "Failed to discard cropped clusters"));
+  auto unused = unmap(call, geometry_.cluster_end(size));
+  if (!unused)
+    return fail(unused.error().code,
+                "Failed to discard cropped clusters: ", unused.error().message);
+  INSTAR_CHECK(explained(trim(call, *unused), "Failed to discard unused refblocks"));
   if (data_file_) INSTAR_CHECK(data_file_.resize(call, size));
   return write_size(call, size);
 }

@@ -278,7 +278,10 @@ Status Image::snapshot_apply(const Call& call, std::string_view id) {
   INSTAR_CHECK(begin_exclusive(call, lock));
   const Snapshot* snapshot = find_snapshot(snapshots_, id);
   if (snapshot == nullptr) return fail(ENOENT, sdk::errno_text(ENOENT));
-  INSTAR_CHECK(check_snapshot(geometry_, *snapshot));
+  if (auto checked = check_snapshot(geometry_, *snapshot); !checked) {
+    say_as_program(host_, checked.error());
+    return checked;
+  }
   const uint64_t disk_size = snapshot->disk_size;
   if (disk_size != size() && header_.version < 3)
     return fail(ENOTSUP, "Can't resize a v2 image which has snapshots");
