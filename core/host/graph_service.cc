@@ -41,14 +41,19 @@ Result<block::OpenSpec> open_spec(const instar_image_spec& abi) {
   return spec;
 }
 
+/** An image that its caller closes. */
+instar_image* hand_over(block::NodePtr node) {
+  auto image = std::make_unique<instar_image>();
+  image->node = std::move(node);
+  return image.release();
+}
+
 int open(const instar_host*, instar_call* abi, const instar_image_spec* spec,
          instar_image** out) noexcept {
   return static_cast<int>(guard(abi, [&](const Call&) -> Status {
     INSTAR_TRY(const auto wanted, open_spec(*spec));
     INSTAR_TRY(auto node, graph().open(wanted));
-    auto image = std::make_unique<instar_image>();
-    image->node = std::move(node);
-    *out = image.release();
+    *out = hand_over(std::move(node));
     return {};
   }));
 }
@@ -182,7 +187,7 @@ int open_backing(const instar_host*, instar_call* abi, instar_image* image, cons
     spec.open_flags = open_flags;
     INSTAR_TRY(const auto wanted, open_spec(spec));
     INSTAR_TRY(auto node, graph().open_backing(*image->node, wanted));
-    *out = new instar_image{std::move(node), nullptr};
+    *out = hand_over(std::move(node));
     return {};
   }));
 }
@@ -191,7 +196,7 @@ int open_writable(const instar_host*, instar_call* abi, instar_image* below,
                   instar_image** out) noexcept {
   return static_cast<int>(guard(abi, [&](const Call&) -> Status {
     INSTAR_TRY(auto node, graph().open_writable(*below->node));
-    *out = new instar_image{std::move(node), nullptr};
+    *out = hand_over(std::move(node));
     return {};
   }));
 }

@@ -68,7 +68,7 @@ Status Checker::check_l1_entry(uint64_t index, bool repair) {
   if (!repair) return {};
   entry ^= kEntryCopied;
   const Be<uint64_t> value = entry;
-  const Status written =
+  Status written =
       write_checked(image_.header.l1_offset + index * 8, &value, sizeof value, kActiveL1);
   if (!written) {
     ++result_.check_errors;

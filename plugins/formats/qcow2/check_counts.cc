@@ -192,7 +192,7 @@ Status Checker::count_placed(TablePass& pass, uint64_t index, const Entry& entry
       say(error_or_repairing(), " offset=", bare_hex(host),
           ": Preallocated cluster is not properly aligned; L2 entry corrupted.\n");
       if (fixes_errors()) {
-        const auto repaired = zero_entry(pass, index);
+        auto repaired = zero_entry(pass, index);
         if (repaired) return {};  // it has no place any more
         if (image_.corruption.stopped()) return repaired;
       }

@@ -32,7 +32,7 @@ Error broken_metadata(Corruption* corruption, const Call& call, std::string_view
 }
 
 Error Corruption::report(const Call& call, bool fatal, std::string_view message) {
-  const Error error = fail(EIO, sdk::errno_text(EIO));
+  Error error = fail(EIO, sdk::errno_text(EIO));
   fatal = fatal && writable_;
   if (told_ && (!fatal || (header_.incompatible & kIncompatCorrupt) != 0)) return error;
   told_ = true;
