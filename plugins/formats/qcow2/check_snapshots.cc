@@ -42,17 +42,6 @@ class Reader {
   uint64_t offset_;
 };
 
-void take_extra(const std::vector<uint8_t>& bytes, uint64_t disk_size, Snapshot& snapshot) {
-  SnapshotExtra extra{};
-  std::copy_n(bytes.data(), std::min(bytes.size(), sizeof extra),
-              reinterpret_cast<uint8_t*>(&extra));
-  if (bytes.size() >= 8) snapshot.vm_state_size = extra.vm_state_size_large;
-  snapshot.disk_size = bytes.size() >= 16 ? uint64_t{extra.disk_size} : disk_size;
-  if (bytes.size() >= 24 && extra.icount != UINT64_MAX) snapshot.icount = extra.icount;
-  if (bytes.size() > sizeof extra)
-    snapshot.unknown_extra.assign(bytes.begin() + sizeof extra, bytes.end());
-}
-
 }  // namespace
 
 /** Fills in image_.snapshots. *dropped: entries and extra data that are too much and are left out. */
@@ -65,13 +54,7 @@ Status Checker::read_snapshots_repairing(uint64_t* dropped) {
     reader.align();
     SnapshotEntry raw;
     INSTAR_CHECK(reader.read(&raw, sizeof raw));
-    Snapshot snapshot;
-    snapshot.l1_offset = raw.l1_table_offset;
-    snapshot.l1_entries = raw.l1_size;
-    snapshot.date_sec = raw.date_sec;
-    snapshot.date_nsec = raw.date_nsec;
-    snapshot.vm_clock_nsec = raw.vm_clock_nsec;
-    snapshot.vm_state_size = raw.vm_state_size;
+    Snapshot snapshot(raw);
     uint32_t extra_size = raw.extra_data_size;
     const uint32_t too_much = extra_size > kMaxSnapshotExtra ? extra_size - kMaxSnapshotExtra : 0;
     if (too_much != 0 && !fixes_errors()) {
@@ -88,7 +71,7 @@ Status Checker::read_snapshots_repairing(uint64_t* dropped) {
     std::vector<uint8_t> extra(extra_size);
     INSTAR_CHECK(reader.read(extra.data(), extra.size()));
     reader.skip(too_much);
-    take_extra(extra, image_.header.size, snapshot);
+    snapshot.set_extra(extra, image_.header.size);
     INSTAR_CHECK(reader.read(snapshot.id, raw.id_str_size));
     INSTAR_CHECK(reader.read(snapshot.name, raw.name_size));
     table_length =

@@ -63,22 +63,6 @@ class Crash : public ::testing::TestWithParam<bool> {
     }
   }
 
-  /** The file after a cut behind `events` events: those since the last flush survive or not. */
-  std::vector<uint8_t> cut(size_t events) {
-    const auto& log = files_.file.events;
-    size_t flushed = events;
-    while (flushed > 0 && !log[flushed - 1].flush)
-      --flushed;
-    std::vector<uint8_t> bytes = start_;
-    for (size_t i = 0; i < events; ++i) {
-      if (log[i].flush || (i >= flushed && pick(1) == 0)) continue;
-      bytes.resize(std::max(bytes.size(), log[i].offset + log[i].data.size()));
-      std::copy(log[i].data.begin(), log[i].data.end(),
-                bytes.begin() + static_cast<int64_t>(log[i].offset));
-    }
-    return bytes;
-  }
-
   struct Saved {
     size_t events;
     std::vector<uint8_t> content;
@@ -102,7 +86,7 @@ TEST_P(Crash, FlushedDataSurvives) {
   for (int i = 0; i < 600; ++i) {
     const size_t at = pick(total);
     Files after;
-    after.file.bytes = cut(at);
+    after.file.bytes = files_.file.after_cut(start_, at, random_);
     if (files_.backing) after.backing = std::make_unique<MemoryFile>(files_.backing->bytes);
     size_t flush = 0;
     while (flush + 1 < saved_.size() && saved_[flush + 1].events <= at)

@@ -50,7 +50,6 @@ class Maintenance : public ::testing::TestWithParam<Case> {
     return std::uniform_int_distribution<uint64_t>(0, limit)(random_);
   }
   void make();
-  std::vector<uint8_t> cut(size_t events);
   std::vector<uint8_t> read(Files& files);
 
   std::mt19937_64 random_{11};
@@ -88,22 +87,6 @@ void Maintenance::make() {
   ASSERT_EQ(image.close(), 0);
 }
 
-/** The file after a cut behind `events` events: those since the last flush survive or not. */
-std::vector<uint8_t> Maintenance::cut(size_t events) {
-  const auto& log = files_.file.events;
-  size_t flushed = events;
-  while (flushed > 0 && !log[flushed - 1].flush)
-    --flushed;
-  std::vector<uint8_t> bytes = start_;
-  for (size_t i = 0; i < events; ++i) {
-    if (log[i].flush || (i >= flushed && pick(1) == 0)) continue;
-    bytes.resize(std::max<size_t>(bytes.size(), log[i].offset + log[i].data.size()));
-    std::copy(log[i].data.begin(), log[i].data.end(),
-              bytes.begin() + static_cast<int64_t>(log[i].offset));
-  }
-  return bytes;
-}
-
 /** Empty when the image can't be read. */
 std::vector<uint8_t> Maintenance::read(Files& files) {
   const TestImage image(files, 0);
@@ -136,7 +119,7 @@ TEST_P(Maintenance, IsDoneOrNot) {
   const size_t total = files_.file.events.size();
   for (size_t at = 0; at <= total; ++at) {
     Files cut_files;
-    cut_files.file.bytes = cut(at);
+    cut_files.file.bytes = files_.file.after_cut(start_, at, random_);
     if (files_.backing) cut_files.backing = std::make_unique<MemoryFile>(files_.backing->bytes);
     const auto content = read(cut_files);
     ASSERT_TRUE(content.size() == before.size() || content.size() == after.size())

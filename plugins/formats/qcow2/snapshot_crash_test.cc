@@ -148,22 +148,6 @@ class SnapshotCrash : public ::testing::TestWithParam<const char*> {
                         std::min(sdk::round_up(begin + length, kCluster), kSize)});
   }
 
-  /** The file after a cut behind `events` events: those since the last flush survive or not. */
-  std::vector<uint8_t> cut(size_t events) {
-    const auto& log = files_.file.events;
-    size_t flushed = events;
-    while (flushed > 0 && !log[flushed - 1].flush)
-      --flushed;
-    std::vector<uint8_t> bytes = start_;
-    for (size_t i = 0; i < events; ++i) {
-      if (log[i].flush || (i >= flushed && pick(1) == 0)) continue;
-      bytes.resize(std::max(bytes.size(), log[i].offset + log[i].data.size()));
-      std::copy(log[i].data.begin(), log[i].data.end(),
-                bytes.begin() + static_cast<int64_t>(log[i].offset));
-    }
-    return bytes;
-  }
-
   /** Whether the content is a state's, but for what was written since. */
   bool is(const State& state, size_t number, const Content& content) const {
     Content expected = state.content;
@@ -177,7 +161,7 @@ class SnapshotCrash : public ::testing::TestWithParam<const char*> {
 
   void judge(size_t at) {
     Files after;
-    after.file.bytes = cut(at);
+    after.file.bytes = files_.file.after_cut(start_, at, random_);
     size_t number = 0;
     while (number + 1 < states_.size() && states_[number + 1].events <= at)
       ++number;

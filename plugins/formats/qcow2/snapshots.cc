@@ -42,14 +42,7 @@ class TableReader {
 Status read_extra(TableReader& reader, const Header& header, uint32_t length, Snapshot& snapshot) {
   std::vector<uint8_t> bytes(length);
   INSTAR_CHECK(reader.read(bytes.data(), bytes.size()));
-  SnapshotExtra extra{};
-  std::copy_n(bytes.data(), std::min(bytes.size(), sizeof extra),
-              reinterpret_cast<uint8_t*>(&extra));
-  if (length >= 8) snapshot.vm_state_size = extra.vm_state_size_large;
-  snapshot.disk_size = length >= 16 ? uint64_t{extra.disk_size} : header.size;
-  if (length >= 24 && extra.icount != UINT64_MAX) snapshot.icount = extra.icount;
-  if (length > sizeof extra)
-    snapshot.unknown_extra.assign(bytes.begin() + sizeof extra, bytes.end());
+  snapshot.set_extra(bytes, header.size);
   return {};
 }
 
@@ -61,13 +54,7 @@ Result<Snapshot> read_entry(TableReader& reader, const Header& header, uint32_t 
     error.hint = "You can force-remove this extra metadata with qemu-img check -r all";
     return error;
   }
-  Snapshot snapshot;
-  snapshot.l1_offset = raw.l1_table_offset;
-  snapshot.l1_entries = raw.l1_size;
-  snapshot.date_sec = raw.date_sec;
-  snapshot.date_nsec = raw.date_nsec;
-  snapshot.vm_clock_nsec = raw.vm_clock_nsec;
-  snapshot.vm_state_size = raw.vm_state_size;
+  Snapshot snapshot(raw);
   INSTAR_CHECK(read_extra(reader, header, raw.extra_data_size, snapshot));
   INSTAR_TRY(snapshot.id, reader.text(raw.id_str_size));
   INSTAR_TRY(snapshot.name, reader.text(raw.name_size));
@@ -76,6 +63,24 @@ Result<Snapshot> read_entry(TableReader& reader, const Header& header, uint32_t 
 }
 
 }  // namespace
+
+Snapshot::Snapshot(const SnapshotEntry& raw)
+    : l1_offset(raw.l1_table_offset),
+      l1_entries(raw.l1_size),
+      date_sec(raw.date_sec),
+      date_nsec(raw.date_nsec),
+      vm_clock_nsec(raw.vm_clock_nsec),
+      vm_state_size(raw.vm_state_size) {}
+
+void Snapshot::set_extra(const std::vector<uint8_t>& bytes, uint64_t image_size) {
+  SnapshotExtra extra{};
+  std::copy_n(bytes.data(), std::min(bytes.size(), sizeof extra),
+              reinterpret_cast<uint8_t*>(&extra));
+  if (bytes.size() >= 8) vm_state_size = extra.vm_state_size_large;
+  disk_size = bytes.size() >= 16 ? uint64_t{extra.disk_size} : image_size;
+  if (bytes.size() >= 24 && extra.icount != UINT64_MAX) icount = extra.icount;
+  if (bytes.size() > sizeof extra) unknown_extra.assign(bytes.begin() + sizeof extra, bytes.end());
+}
 
 Result<std::vector<Snapshot>> read_snapshots(const Call& call, const HostFile& file,
                                              const Header& header, uint64_t* bytes) {

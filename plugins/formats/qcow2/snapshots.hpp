@@ -11,6 +11,12 @@
 namespace instar::qcow2 {
 
 struct Snapshot {
+  Snapshot() = default;
+  /** The fixed fields of an entry; extra data, id and name follow it. */
+  explicit Snapshot(const SnapshotEntry& raw);
+  /** The extra data; an entry without a disk size has the image's. */
+  void set_extra(const std::vector<uint8_t>& bytes, uint64_t image_size);
+
   uint64_t l1_offset = 0;
   uint32_t l1_entries = 0;
   std::string id;

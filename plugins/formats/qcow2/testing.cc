@@ -134,6 +134,22 @@ std::pair<int, std::string> run(const std::string& command) {
 
 }  // namespace
 
+std::vector<uint8_t> MemoryFile::after_cut(std::vector<uint8_t> start, size_t count,
+                                           std::mt19937_64& random) const {
+  std::uniform_int_distribution<int> coin(0, 1);
+  size_t flushed = count;
+  while (flushed > 0 && !events[flushed - 1].flush)
+    --flushed;
+  for (size_t i = 0; i < count; ++i) {
+    const Event& event = events[i];
+    if (event.flush || (i >= flushed && coin(random) == 0)) continue;
+    start.resize(std::max<size_t>(start.size(), event.offset + event.data.size()));
+    std::copy(event.data.begin(), event.data.end(),
+              start.begin() + static_cast<int64_t>(event.offset));
+  }
+  return start;
+}
+
 int MemoryFile::write(uint64_t offset, const IoVec& from) {
   const std::lock_guard lock(mutex_);
   if (writes_until_failure == 0) return -EIO;

@@ -29,6 +29,11 @@ class MemoryFile {
     std::vector<uint8_t> data = {};
   };
 
+  /** What a power cut behind the first `count` events makes of `start`: of the writes since the
+   * last flush, each survives or not. */
+  std::vector<uint8_t> after_cut(std::vector<uint8_t> start, size_t count,
+                                 std::mt19937_64& random) const;
+
   std::vector<uint8_t> bytes;
   std::vector<Event> events;
   bool logs = false;
