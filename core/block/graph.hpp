@@ -55,6 +55,17 @@ struct CreateSpec {
   bool quiet = false;           ///< leave the "Formatting" line out
 };
 
+/** One image of a backing chain, as Graph::walk_chain finds it. */
+struct ChainLink {
+  std::string filename;  ///< as seen from the overlay that names it
+  std::string
+      format;  ///< that the overlay records, or for the first one the user says; may be empty
+  std::string probed;  ///< the format that the content looks like; empty: it could not be read
+  std::string error;   ///< why it can't be opened as it should be; empty: it is
+  NodePtr image;       ///< null: it can't be opened at all, and the walk ends
+  std::string info;    ///< the image-info document of `image`
+};
+
 /** Graph-wide state: the registry, the gate, messages to the user. One per process; [main]. */
 class Graph {
  public:
@@ -92,6 +103,12 @@ class Graph {
   /** The same for an image and all of its backing files, as an array; each is opened by itself, as
    * QEMU does. */
   Result<std::string> describe_chain(const OpenSpec& spec);
+  /**
+   * The images of a chain one after another from the top, each opened by itself for a check. An image
+   * that can't be opened so is opened for its description alone, or by the format that it looks like,
+   * so that the walk can go on below it. The status is that of the walking, not of the images.
+   */
+  Status walk_chain(const OpenSpec& spec, const std::function<Status(const ChainLink&)>& each);
   /** Space needed for a new image of that format; source may be null (then size counts). */
   Result<instar_measure_result> measure(const std::string& format, const std::string& options,
                                         Node* source, std::optional<uint64_t> size);
@@ -112,6 +129,8 @@ class Graph {
   struct Private;  ///< shared by the graph's own sources
 
  private:
+  Status inspect(const OpenSpec& spec, ReferenceChain& above, ChainLink& link);
+
   registry::Registry& registry_;
   std::unique_ptr<Private> private_;
 };

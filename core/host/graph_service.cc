@@ -209,6 +209,25 @@ int amend(const instar_host*, instar_call* abi, instar_image* image, const char*
   }));
 }
 
+int walk_chain(const instar_host*, instar_call* abi, const instar_image_spec* spec, void* opaque,
+               instar_chain_fn each) noexcept {
+  return static_cast<int>(guard(abi, [&](const Call&) -> Status {
+    INSTAR_TRY(const auto wanted, open_spec(*spec));
+    uint32_t depth = 0;
+    return graph().walk_chain(wanted, [&](const block::ChainLink& found) -> Status {
+      const auto given = [](const std::string& s) { return s.empty() ? nullptr : s.c_str(); };
+      instar_image image{found.image, nullptr};
+      const instar_chain_link link{
+          sizeof(instar_chain_link), depth++,
+          found.filename.c_str(),    given(found.format),
+          given(found.probed),       given(found.error),
+          given(found.info),         found.image != nullptr ? &image : nullptr};
+      const int done = each(opaque, &link);
+      return done < 0 ? Status(fail(-done, errno_text(-done))) : Status();
+    });
+  }));
+}
+
 constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    0,
                                    &open,
@@ -227,7 +246,8 @@ constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    &find_backing,
                                    &open_backing,
                                    &open_writable,
-                                   &amend};
+                                   &amend,
+                                   &walk_chain};
 
 }  // namespace
 

@@ -54,6 +54,7 @@ std::string image_info_text(const value& document) {
 std::string human_text(std::string_view kind, const value& document) {
   if (kind == "image-info") return image_info_text(document);
   if (kind == "check" && document.is_object()) return check_text(document.get_object());
+  if (kind == "check-chain" && document.is_object()) return chain_text(document.get_object());
   if (kind == "measure" && document.is_object()) return measure_text(document.get_object());
   if (kind == "snapshots" && document.is_array()) {
     std::string text;
@@ -61,38 +62,6 @@ std::string human_text(std::string_view kind, const value& document) {
     return text;
   }
   return json_text(document);
-}
-
-void append_count_line(std::string& out, std::string_view before, int64_t count,
-                       std::string_view after) {
-  out += before;
-  base::append_decimal(out, count);
-  out += after;
-}
-
-void append_percent(std::string& out, int64_t part, int64_t whole, std::string_view after) {
-  base::append_fixed(out, static_cast<double>(part) * 100.0 / static_cast<double>(whole), 2);
-  out += after;
-}
-
-void append_findings(std::string& out, const object& result) {
-  const int64_t corruptions = number_or(result, "corruptions", 0);
-  const int64_t leaks = number_or(result, "leaks", 0);
-  const int64_t errors = number_or(result, "check-errors", 0);
-  if (corruptions == 0 && leaks == 0 && errors == 0) {
-    out += "No errors were found on the image.\n";
-    return;
-  }
-  if (corruptions != 0)
-    append_count_line(out, "\n", corruptions,
-                      " errors were found on the image.\nData may be corrupted, or further writes "
-                      "to the image may corrupt it.\n");
-  if (leaks != 0)
-    append_count_line(out, "\n", leaks,
-                      " leaked clusters were found on the image.\nThis means waste of disk space, "
-                      "but no harm to data.\n");
-  if (errors != 0)
-    append_count_line(out, "\n", errors, " internal errors have occurred during the check.\n");
 }
 
 }  // namespace
@@ -120,24 +89,6 @@ std::string document_text(std::string_view kind, const value& document, Style st
   value ordered = document;
   put_children_last(ordered);
   return json_text(ordered);
-}
-
-std::string check_text(const object& result) {
-  std::string out;
-  append_findings(out, result);
-  const int64_t total = number_or(result, "total-clusters", 0);
-  const int64_t allocated = number_or(result, "allocated-clusters", 0);
-  if (total != 0 && allocated != 0) {
-    append_count_line(out, "", allocated, "/");
-    append_count_line(out, "", total, " = ");
-    append_percent(out, allocated, total, "% allocated, ");
-    append_percent(out, number_or(result, "fragmented-clusters", 0), allocated, "% fragmented, ");
-    append_percent(out, number_or(result, "compressed-clusters", 0), allocated,
-                   "% compressed clusters\n");
-  }
-  const int64_t end = number_or(result, "image-end-offset", 0);
-  if (end != 0) append_count_line(out, "Image end offset: ", end, "\n");
-  return out;
 }
 
 std::string measure_text(const object& result) {

@@ -26,7 +26,7 @@ Result<boost::json::value> read_document(std::string_view json);
 
 /**
  * A whole document as text. Kinds with human text of their own: "image-info" (object, or array for
- * a chain), "check", "measure", "snapshots" (array); every other kind is printed as JSON in both
+ * a chain), "check", "check-chain", "measure", "snapshots" (array); every other kind is printed as JSON in both
  * styles.
  */
 std::string document_text(std::string_view kind, const boost::json::value& document, Style style);
@@ -46,6 +46,9 @@ void append_tree(std::string& out, const boost::json::value& tree, size_t indent
 
 /** What check prints of its result, the text about repairs in front if anything was repaired. */
 std::string check_text(const boost::json::object& result);
+
+/** The same for a chain: "images", each as check_text takes it, and "chain-errors". */
+std::string chain_text(const boost::json::object& result);
 
 /** "required size: …", "fully allocated size: …" and, if given, "bitmaps size: …". */
 std::string measure_text(const boost::json::object& result);

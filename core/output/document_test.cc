@@ -168,6 +168,22 @@ TEST_F(Document, CheckFindings) {
             "\n3 internal errors have occurred during the check.\n");
 }
 
+TEST_F(Document, CheckOfAChain) {
+  const value chain = parsed(R"({"images": [
+      {"filename": "top", "format": "qcow2", "virtual-size": 1024, "check-errors": 0, "leaks": 1},
+      {"filename": "base", "format": "raw", "virtual-size": 512, "notes": ["small", 7]},
+      "not an image"], "chain-errors": [{}, {}]})");
+  EXPECT_EQ(document_text("check-chain", chain, Style::kHuman),
+            "image: top\nfile format: qcow2\nvirtual size: 1 KiB (1024 bytes)\n"
+            "\n1 leaked clusters were found on the image.\n"
+            "This means waste of disk space, but no harm to data.\n\n"
+            "image: base\nfile format: raw\nvirtual size: 512 B (512 bytes)\nnote: small\n"
+            "This image format does not support checks.\n\n"
+            "2 errors were found in the chain itself.\n");
+  EXPECT_EQ(document_text("check-chain", parsed(R"({"images": 1})"), Style::kHuman),
+            "No errors were found in the chain itself.\n");
+}
+
 TEST_F(Document, Measure) {
   const value with = parsed(R"({"required": 1441792, "fully-allocated": 10813440, "bitmaps": 0})");
   EXPECT_EQ(document_text("measure", with, Style::kHuman),

@@ -70,6 +70,24 @@ INSTAR_PIN_SIZE(instar_map_extent, 40);
 
 typedef int (*instar_map_fn)(void* opaque, const instar_map_extent* extents, size_t count);
 
+/** One image of a backing chain, as walk_chain finds it. Texts are NUL-terminated; valid during the
+ * call only. */
+typedef struct instar_chain_link {
+  uint32_t struct_size;
+  uint32_t depth;       /**< 0 = the top image */
+  const char* filename; /**< as seen from the overlay that names it */
+  const char* format;   /**< that the overlay records, for the top image the user's; NULL: none */
+  const char* probed;   /**< what the content looks like; NULL: it could not be read */
+  const char* error;    /**< why it can't be opened as it should be; NULL: it is open */
+  const char* info;     /**< the image-info document (JSON) of `image`; NULL without it */
+  instar_image* image;  /**< NULL: it can't be opened in any way; else, with an error, for its
+                           metadata alone */
+} instar_chain_link;
+
+INSTAR_PIN_SIZE(instar_chain_link, 56);
+
+typedef int (*instar_chain_fn)(void* opaque, const instar_chain_link* link);
+
 /** What a format can do, as its manifest and table say. */
 enum instar_format_ability {
   INSTAR_FORMAT_CREATES = 1u << 0,
@@ -148,9 +166,17 @@ typedef struct instar_graph_ops {
    */
   int (*amend)(const instar_host* host, instar_call* call, instar_image* image, const char* options,
                int force, const instar_progress* progress);
+  /**
+   * Hands over the images of a chain from the top down, each opened by itself for a check
+   * (INSTAR_OPEN_CHECK) without its backing file, and closed afterwards. Goes on below an image that
+   * is wrong, as far as its names tell; cycles end there. A negative errno from `each` ends the walk.
+   * [main]
+   */
+  int (*walk_chain)(const instar_host* host, instar_call* call, const instar_image_spec* spec,
+                    void* opaque, instar_chain_fn each);
 } instar_graph_ops;
 
-INSTAR_PIN_SIZE(instar_graph_ops, 144);
+INSTAR_PIN_SIZE(instar_graph_ops, 152);
 
 #ifdef __cplusplus
 }

@@ -98,6 +98,23 @@ class CommandContext {
     return Image(graph_, image);
   }
 
+  /** Shows the images of a backing chain one after another; each is open while it is shown. */
+  Status walk_chain(const instar_image_spec& spec,
+                    const std::function<void(const instar_chain_link&)>& each) const {
+    using Each = std::function<void(const instar_chain_link&)>;
+    const auto forward = [](void* opaque, const instar_chain_link* link) noexcept -> int {
+      try {
+        (*static_cast<const Each*>(opaque))(*link);
+        return 0;
+      } catch (...) {
+        return -ENOMEM;
+      }
+    };
+    OutgoingCall call(&call_);
+    return call.status(
+        graph_->walk_chain(host_.abi(), call.abi(), &spec, const_cast<Each*>(&each), forward));
+  }
+
   void print(std::string_view text) const { output_->print(host_.abi(), text.data(), text.size()); }
   /** Prints the error and gives the exit status 1. */
   int error(const Error& error) const {

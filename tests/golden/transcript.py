@@ -42,14 +42,15 @@ def printed(result):
 
 
 class Runner:
-    """Runs the steps of one transcript in a folder; tool is found there by the name qemu-img."""
+    """Runs the steps of one transcript in a folder; tool is found there by the names qemu-img and instar."""
 
     def __init__(self, tool, folder):
         self.tool = tool
         self.folder = pathlib.Path(folder)
         self.bin = self.folder / ".bin"
         self.bin.mkdir()
-        (self.bin / "qemu-img").symlink_to(tool.program)
+        for name in ("qemu-img", "instar"):
+            (self.bin / name).symlink_to(tool.program)
 
     def run(self, step):
         if step.prepares:

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file check.cc The command check: is an image's metadata consistent, and can it be repaired? */
-#include "sdk/abi/check.h"
-
-#include <cstdio>
-
+#include "plugins/commands/check/chain.hpp"
+#include "plugins/commands/check/checking.hpp"
 #include "sdk/cpp/image_arguments.hpp"
-#include "sdk/cpp/json_writer.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::check {
 
 using namespace instar::sdk;
-
-enum ExitStatus { kGood = 0, kFailed = 1, kCorrupt = 2, kLeaks = 3, kUnsupported = 63 };
 
 struct Arguments {
   std::optional<std::string> format;
@@ -21,6 +16,7 @@ struct Arguments {
   bool image_opts = false;
   bool force_share = false;
   bool quiet = false;
+  bool chain = false;
   instar_output_style style = INSTAR_OUTPUT_HUMAN;
   uint32_t fix = 0;
 };
@@ -41,11 +37,16 @@ class Check {
       return context.error("--image-opts and --format are mutually exclusive");
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid source cache option: ", *arguments.cache));
+    if (arguments.chain && arguments.fix != 0)
+      return context.error("--chain and --repair are mutually exclusive",
+                           "Repair the images that need it one by one.");
     const uint32_t flags = INSTAR_OPEN_CHECK |
                            (arguments.fix != 0 ? uint32_t{INSTAR_OPEN_WRITE} : 0u) |
                            (arguments.force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE} : 0u);
-    auto image = context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts,
-                                         flags, arguments.cache));
+    const auto spec = image_spec(arguments.files[0], arguments.format, arguments.image_opts, flags,
+                                 arguments.cache);
+    if (arguments.chain) return check_chain(context, spec, arguments.quiet, arguments.style);
+    auto image = context.open(spec);
     if (!image) return context.error(image.error());
     const int status = check(context, *image, arguments);
     if (const auto closed = image->close(); !closed && status == kGood)
@@ -64,6 +65,8 @@ class Check {
         .flag('q', "quiet", arguments.quiet, "print nothing but errors")
         .flag('U', "force-share", arguments.force_share,
               "check an image that somebody has open for writing");
+    if (!context.strict())
+      line.flag(0, "chain", arguments.chain, "check the backing files too, down to the last one");
     add_output_option(line, context, arguments.style);
     add_object_option(line, context);
     line.operands(arguments.files)
@@ -88,23 +91,9 @@ class Check {
     };
   }
 
-  static Status check_once(CommandContext& context, const Image& image, uint32_t fix,
-                           instar_check_result* result) {
-    *result = {};
-    result->struct_size = sizeof *result;
-    void* self = nullptr;
-    const auto* ops = image.node().interface<instar_check_ops>(INSTAR_CHECK_ID, &self);
-    if (ops == nullptr) return fail(ENOTSUP, errno_text(ENOTSUP));
-    const instar_sink messages{nullptr, [](void*, const char* text, size_t length) {
-                                 return std::fwrite(text, 1, length, stderr) == length ? 0 : -EIO;
-                               }};
-    OutgoingCall call(&context.call());
-    return call.status(ops->check(self, call.abi(), fix, result, &messages, nullptr));
-  }
-
   static int check(CommandContext& context, const Image& image, const Arguments& arguments) {
     instar_check_result result;
-    Status done = check_once(context, image, arguments.fix, &result);
+    Status done = check_once(context, image.node(), arguments.fix, {}, &result);
     if (!done && done.error().code == ENOTSUP) {
       context.error("This image format does not support checks");
       return kUnsupported;
@@ -116,7 +105,7 @@ class Check {
                           repaired.leaks_fixed, " leaked clusters\n    ",
                           repaired.corruptions_fixed,
                           " corruptions\n\nDouble checking the fixed image now...\n"));
-      done = check_once(context, image, 0, &result);
+      done = check_once(context, image.node(), 0, {}, &result);
       result.leaks_fixed = repaired.leaks_fixed;
       result.corruptions_fixed = repaired.corruptions_fixed;
     }
@@ -125,26 +114,14 @@ class Check {
                               arguments.style);
     if (!done) return context.error(cat("Check failed: ", errno_text(done.error().code)));
     if (result.check_errors != 0) return context.error("Check failed");
-    return result.corruptions != 0 ? kCorrupt : result.leaks != 0 ? kLeaks : kGood;
+    return status_of(result);
   }
 
   static std::string json(const std::string& filename, const std::string& format,
                           const instar_check_result& result) {
     JsonWriter json;
     json.begin_object().field("filename", filename).field("format", format);
-    json.field("check-errors", result.check_errors);
-    const std::pair<const char*, int64_t> counters[] = {
-        {"image-end-offset", result.image_end_offset},
-        {"corruptions", result.corruptions},
-        {"leaks", result.leaks},
-        {"corruptions-fixed", result.corruptions_fixed},
-        {"leaks-fixed", result.leaks_fixed},
-        {"total-clusters", result.total_clusters},
-        {"allocated-clusters", result.allocated_clusters},
-        {"fragmented-clusters", result.fragmented_clusters},
-        {"compressed-clusters", result.compressed_clusters}};
-    for (const auto& [name, value] : counters)
-      if (value != 0) json.field(name, value);
+    add_counters(json, result);
     return json.end_object().text();
   }
 };
