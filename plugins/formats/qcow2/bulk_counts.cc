@@ -35,11 +35,15 @@ BulkCounts::BulkCounts(const Geometry& geometry, HostFile& file, const std::vect
     : geometry_(geometry),
       file_(file),
       table_(table),
-      blocks_per_window_(std::max<uint64_t>(kWindowBytes >> geometry.cluster_bits, 1)) {}
+      blocks_per_window_(std::max<uint64_t>(kWindowBytes >> geometry.cluster_bits, 1)),
+      used_(table.size()) {
+  while (used_ > 0 && table[used_ - 1] == 0)
+    --used_;
+}
 
 void BulkCounts::open(uint64_t window) {
   const uint64_t first = window * blocks_per_window_;
-  const uint64_t count = std::min(blocks_per_window_, table_.size() - first);
+  const uint64_t count = std::min(blocks_per_window_, used_ - first);
   begin_ = first << geometry_.refblock_bits;
   end_ = (first + count) << geometry_.refblock_bits;
   blocks_.clear();
@@ -85,6 +89,8 @@ Status BulkCounts::increase(const Call& call, ClusterRange range) {
     return fail(EFBIG, "Cluster ", hex(last), " is in use, but beyond any refcount table");
   if (last >> geometry_.refblock_bits >= table_.size())
     return fail(EAGAIN, "Cluster ", hex(last), " is in use, but beyond the refcount table");
+  if (last >> geometry_.refblock_bits >= used_)
+    return fail(EAGAIN, "Cluster ", hex(last), " is in use, but has no refcount");
   return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
     if (block == nullptr)
       return fail(EAGAIN, "Cluster ", hex(range.first), " is in use, but has no refcount");

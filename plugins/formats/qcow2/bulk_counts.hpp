@@ -4,6 +4,7 @@
  * done in several windows. Not thread-safe. */
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -17,7 +18,7 @@ class BulkCounts {
   BulkCounts(const Geometry& geometry, HostFile& file, const std::vector<uint64_t>& table);
 
   /** The host clusters are divided into this many windows; one of them is open at a time. */
-  uint64_t windows() const { return sdk::div_up(table_.size(), blocks_per_window_); }
+  uint64_t windows() const { return std::max<uint64_t>(sdk::div_up(used_, blocks_per_window_), 1); }
   /** Forgets all that was not written. */
   void open(uint64_t window);
   bool inside(uint64_t cluster) const { return cluster >= begin_ && cluster < end_; }
@@ -70,6 +71,7 @@ class BulkCounts {
   HostFile& file_;
   const std::vector<uint64_t>& table_;
   uint64_t blocks_per_window_;
+  uint64_t used_;  ///< entries of the table; those behind have no block
   uint64_t begin_ = 0;
   uint64_t end_ = 0;
   std::vector<Block> blocks_;

@@ -41,14 +41,16 @@ Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
 }
 
 Result<uint64_t> Refcounts::find_room(const Call& call, uint64_t want) {
+  INSTAR_TRY(hint_, skip_used(call, hint_));
   for (uint64_t cluster = hint_; cluster < end_;) {
     INSTAR_TRY(const uint64_t run, free_run(call, cluster, want));
     if (run == want) return cluster;
+    // Behind the run is a cluster in use, or a gap in the table, which counts nothing.
     cluster += run;
-    if (!has_block(cluster >> geometry_.refblock_bits))  // a gap in the table counts nothing
-      cluster = sdk::round_up(cluster + 1, geometry_.refblock_entries());
-    else
-      ++cluster;
+    cluster = has_block(cluster >> geometry_.refblock_bits)
+                  ? cluster + 1
+                  : sdk::round_up(cluster + 1, geometry_.refblock_entries());
+    INSTAR_TRY(cluster, skip_used(call, cluster));
   }
   return end_;
 }

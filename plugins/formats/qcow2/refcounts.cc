@@ -232,33 +232,35 @@ Result<uint64_t> Refcounts::free_run(const Call& call, uint64_t first, uint64_t 
   return run;
 }
 
-Result<uint64_t> Refcounts::find_free(const Call& call) {
-  for (uint64_t cluster = hint_;;) {
-    if (cluster >> (56 - geometry_.cluster_bits) != 0) return fail(EFBIG, sdk::errno_text(EFBIG));
-    const uint64_t index = cluster >> geometry_.refblock_bits;
-    hint_ = cluster;
-    if (block_offset(index) == 0) {
-      if (index >= table_.size()) {
-        INSTAR_CHECK(grow_table(call, index));
-        if (block_offset(index) != 0) continue;
-      }
-      INSTAR_CHECK(admit(call, {cluster, 1}));
-      INSTAR_CHECK(make_block(index, cluster));
-      INSTAR_CHECK(set_new(call, {cluster, 1}));
-      ++cluster;
-      continue;
-    }
-    uint64_t first = 0;
+/** The first cluster from `first` on that is free, or that no block counts. */
+Result<uint64_t> Refcounts::skip_used(const Call& call, uint64_t first) {
+  while (has_block(first >> geometry_.refblock_bits)) {
+    uint64_t slice_first = 0;
     uint64_t count = 0;
-    INSTAR_TRY(const uint8_t* slice, block_slice(call, cluster, &first, &count));
-    uint64_t at = cluster - first;
+    INSTAR_TRY(const uint8_t* slice, block_slice(call, first, &slice_first, &count));
+    uint64_t at = first - slice_first;
     while (at < count && entry(slice, at, geometry_.refcount_order) != 0)
       ++at;
-    cluster = first + at;
-    if (at < count) {
-      hint_ = cluster;
-      return cluster;
+    first = slice_first + at;
+    if (at < count) break;
+  }
+  return first;
+}
+
+Result<uint64_t> Refcounts::find_free(const Call& call) {
+  for (;;) {
+    INSTAR_TRY(hint_, skip_used(call, hint_));
+    if (hint_ >> (56 - geometry_.cluster_bits) != 0) return fail(EFBIG, sdk::errno_text(EFBIG));
+    const uint64_t index = hint_ >> geometry_.refblock_bits;
+    if (has_block(index)) return hint_;
+    if (index >= table_.size()) {
+      INSTAR_CHECK(grow_table(call, index));
+      if (has_block(index)) continue;
     }
+    INSTAR_CHECK(admit(call, {hint_, 1}));
+    INSTAR_CHECK(make_block(index, hint_));
+    INSTAR_CHECK(set_new(call, {hint_, 1}));
+    ++hint_;
   }
 }
 
@@ -281,29 +283,12 @@ Result<uint64_t> Refcounts::allocate_at(const Call& call, uint64_t first, uint64
 }
 
 Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
-  for (uint64_t cluster = hint_; cluster < end_;) {
-    if (block_offset(cluster >> geometry_.refblock_bits) == 0) {
-      cluster =
-          sdk::round_down(cluster, geometry_.refblock_entries()) + geometry_.refblock_entries();
-      continue;
-    }
-    uint64_t first = 0;
-    uint64_t entries = 0;
-    INSTAR_TRY(const uint8_t* slice, block_slice(call, cluster, &first, &entries));
-    uint64_t at = cluster - first;
-    while (at < entries && entry(slice, at, geometry_.refcount_order) != 0)
-      ++at;
-    cluster = first + at;
-    if (at == entries) continue;
-    INSTAR_TRY(const uint64_t run, free_run(call, cluster, count));
-    if (run == count) {
-      INSTAR_CHECK(admit(call, {cluster, count}));
-      INSTAR_CHECK(set_new(call, {cluster, count}));
-      return cluster;
-    }
-    cluster += run + 1;
-  }
-  return run_at_end(call, count);
+  INSTAR_TRY(const uint64_t first, find_room(call, count));
+  if (first >= end_) return run_at_end(call, count);
+  INSTAR_CHECK(admit(call, {first, count}));
+  INSTAR_CHECK(set_new(call, {first, count}));
+  if (hint_ == first) hint_ += count;
+  return first;
 }
 
 /** Behind all that is in use, with the blocks that count it. */

@@ -126,6 +126,7 @@ class Refcounts {
   }
   template <class Change>
   Status change(const Call& call, ClusterRange range, Change change);
+  Result<uint64_t> skip_used(const Call& call, uint64_t first);
   Result<uint64_t> find_free(const Call& call);
   Result<uint64_t> free_run(const Call& call, uint64_t first, uint64_t want);
   Status set_new(const Call& call, ClusterRange range);

@@ -22,13 +22,20 @@ Status each_reference(const Call& call, const Geometry& geometry, HostFile& file
   return walk.each(call, l1, [&](const L1Walk::Table& table) -> Status {
     INSTAR_CHECK(each(ClusterRange{geometry.cluster_of(table.offset), 1}));
     ClusterRange pending;
+    uint64_t following = 0;  // the entry of the cluster behind the last one
     for (uint64_t at = 0; at < geometry.cluster_size; at += geometry.entry_size) {
       const auto word = load_be<uint64_t>(table.entries + at);
+      if (word == following && word != 0) {
+        ++pending.count;
+        following += geometry.cluster_size;
+        continue;
+      }
       const ClusterRange range = referenced(geometry, false, word);
       if (range.count == 0) continue;
       if ((word & kEntryCompressed) == 0 && geometry.in_cluster(word & kEntryOffsetMask) != 0)
         return fail(EIO, "Cluster allocation offset ", hex(word & kEntryOffsetMask),
                     " unaligned (L2 offset: ", hex(table.offset), ")");
+      following = (word & kEntryCompressed) == 0 ? word + geometry.cluster_size : 0;
       if (pending.first + pending.count == range.first) {
         pending.count += range.count;
         continue;
