@@ -65,6 +65,8 @@ Status Copier::run() {
 Status Copier::set_up() {
   SourceOptions sources;
   sources.nodes = job_.sources;
+  sources.offset = job_.source_offset;
+  sources.length = job_.length;
   const block::Node* shown = job_.base != nullptr ? job_.base : job_.target_backing;
   sources.has_backing = shown != nullptr;
   sources.base = job_.base;

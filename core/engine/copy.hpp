@@ -23,6 +23,8 @@ struct CopyJob {
   /** Not nullptr: a node of the source's chain. Only what the layers above it hold is copied, and
    * data is not searched for zeroes. */
   block::Node* base = nullptr;
+  uint64_t source_offset = 0;  ///< bytes of the only source that are left out
+  uint64_t length = 0;         ///< bytes of the only source; 0: to the end, in whole sectors
   uint32_t flags = 0;          ///< enum instar_copy_flags
   uint64_t min_sparse = 4096;  ///< bytes, a multiple of 512; 0: everything is written
   uint64_t rate = 0;           ///< bytes a second; 0 = no limit

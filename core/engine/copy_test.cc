@@ -116,6 +116,38 @@ TEST(Copy, SourcesOneBehindAnother) {
   EXPECT_EQ(to->bytes, expected);
 }
 
+TEST(Copy, PartOfASource) {
+  const auto from = fakes::random_memory(kSize, 7);
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{513}, uint64_t{1 << 20}, kSize})
+    for (const uint64_t length : {uint64_t{0}, uint64_t{100}, uint64_t{3 << 20}, kSize}) {
+      const uint64_t bytes = std::min(kSize - offset, length == 0 ? kSize : length);
+      const auto to = garbage(kSize);
+      const auto source = fakes::memory_node(from);
+      const auto target = fakes::memory_node(to);
+      auto job = job_of(*source, *target, 0);
+      job.source_offset = offset;
+      job.length = length;
+      TestCall call;
+      const auto status = copy(call.call(), job);
+      ASSERT_TRUE(status) << status.error().message;
+      const auto begin = from->bytes.begin() + static_cast<ptrdiff_t>(offset);
+      EXPECT_TRUE(std::equal(begin, begin + static_cast<ptrdiff_t>(bytes), to->bytes.begin()));
+      const auto rest = to->bytes.begin() + static_cast<ptrdiff_t>(bytes);
+      EXPECT_TRUE(std::all_of(rest, to->bytes.end(), [](uint8_t b) { return b == 0xee; }))
+          << offset << ' ' << length;
+    }
+}
+
+TEST(Copy, PartOfSeveralSourcesIsRefused) {
+  const auto source = fakes::memory_node(fakes::random_memory(kSize, 7));
+  const auto target = fakes::memory_node(std::make_shared<Memory>(2 * kSize));
+  auto job = job_of(*source, *target);
+  job.sources.push_back(source.get());
+  job.length = 512;
+  TestCall call;
+  EXPECT_FALSE(copy(call.call(), job));
+}
+
 TEST(Copy, TargetTooSmall) {
   const auto source = fakes::memory_node(std::make_shared<Memory>(8192));
   const auto target = fakes::memory_node(std::make_shared<Memory>(4096));

@@ -18,6 +18,7 @@ void Segment::skip(uint64_t bytes) {
 }
 
 Result<uint64_t> SourceWalk::open() {
+  if (options_.offset != 0 || options_.length != 0) return open_window();
   uint64_t total = 0;
   for (block::Node* node : options_.nodes) {
     INSTAR_TRY(const uint64_t size, node->size());
@@ -25,10 +26,21 @@ Result<uint64_t> SourceWalk::open() {
     if (size > INT64_MAX - kSector ||
         sdk::add_overflows(total, sdk::round_up(size, kSector), &end) || end > INT64_MAX)
       return fail(EFBIG, "the sources are too large together");
-    sources_.push_back({node, total, end - total});
+    sources_.push_back({node, total, end - total, 0});
     total = end;
   }
   return total;
+}
+
+/** A part of the only source; what it has no more is left out. */
+Result<uint64_t> SourceWalk::open_window() {
+  if (options_.nodes.size() != 1) return fail(EINVAL, "a part of several sources can't be copied");
+  block::Node* node = options_.nodes.front();
+  INSTAR_TRY(const uint64_t size, node->size());
+  const uint64_t rest = size - std::min(size, options_.offset);
+  const uint64_t length = options_.length == 0 ? rest : std::min(rest, options_.length);
+  sources_.push_back({node, 0, length, options_.offset});
+  return length;
 }
 
 void SourceWalk::rewind() {
@@ -57,7 +69,7 @@ Status SourceWalk::refill(const Call& call, const Source& source) {
   INSTAR_TRY(const auto extents, ask(call, source));
   for (const auto& extent : extents) {
     Segment whole = segment(source, extent);
-    position_ = extent.offset + extent.length;
+    position_ = extent.offset - source.offset + extent.length;
     // From the end of the backing file on, zeroes need not be written.
     const uint64_t edge = options_.backing_size;
     const bool split = options_.has_backing && whole.kind == SegmentKind::kZero;
@@ -79,7 +91,8 @@ Result<std::vector<block::ChainExtent>> SourceWalk::ask(const Call& call, const 
     status.base = options_.base != nullptr ? options_.base : source.node->backing();
   uint64_t length = source.length - position_;
   for (;;) {
-    auto extents = chain_status(call, *source.node, position_, length, status, kBatch);
+    auto extents =
+        chain_status(call, *source.node, source.offset + position_, length, status, kBatch);
     if (extents && !extents->empty()) return extents;
     const std::string text =
         sdk::cat("error while reading block status at offset ", source.begin + position_, ": ",
@@ -88,7 +101,7 @@ Result<std::vector<block::ChainExtent>> SourceWalk::ask(const Call& call, const 
     if (length <= kSector) {
       if (!options_.quiet) call.warn(text);
       block::ChainExtent unknown;
-      unknown.offset = position_;
+      unknown.offset = source.offset + position_;
       unknown.length = length;
       unknown.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
       return std::vector{unknown};
@@ -99,7 +112,7 @@ Result<std::vector<block::ChainExtent>> SourceWalk::ask(const Call& call, const 
 
 Segment SourceWalk::segment(const Source& source, const block::ChainExtent& extent) {
   Segment segment;
-  segment.offset = source.begin + extent.offset;
+  segment.offset = source.begin + extent.offset - source.offset;
   segment.length = extent.length;
   segment.node = source.node;
   segment.node_offset = extent.offset;

@@ -39,6 +39,8 @@ struct SourceOptions {
   bool has_backing = false;     ///< ranges that the sources' top layers leave open are left out
   block::Node* base = nullptr;  ///< layers from here on are left out too; nullptr: all but the top
   uint64_t backing_size = 0;    ///< with has_backing: zeroes from here on are there already
+  uint64_t offset = 0;          ///< where the only source begins
+  uint64_t length = 0;          ///< of the only source; 0: to the end
   bool salvage = false;         ///< a range whose status can't be told is data
   bool quiet = false;
 };
@@ -60,7 +62,9 @@ class SourceWalk {
     block::Node* node;
     uint64_t begin;  ///< of it in the whole
     uint64_t length;
+    uint64_t offset;  ///< in the node, where it begins
   };
+  Result<uint64_t> open_window();
   Status refill(const Call& call, const Source& source);
   Result<std::vector<block::ChainExtent>> ask(const Call& call, const Source& source);
   Segment segment(const Source& source, const block::ChainExtent& extent);

@@ -54,12 +54,19 @@ int parse(const instar_host*, int argc, const char* const* argv, const instar_ar
   }));
 }
 
-int64_t parse_size(const char* text) noexcept {
-  const auto parsed = base::parse_size(text);
+int64_t signed_size(const base::ParsedSize& parsed) {
   if (parsed.error == base::SizeError::kInvalid) return INSTAR_SIZE_INVALID;
   if (parsed.error == base::SizeError::kOutOfRange || parsed.bytes > uint64_t{base::kMaxSize})
     return INSTAR_SIZE_RANGE;
   return static_cast<int64_t>(parsed.bytes);
+}
+
+int64_t parse_size(const char* text) noexcept {
+  return signed_size(base::parse_size(text));
+}
+
+int64_t parse_number(const char* text) noexcept {
+  return signed_size(base::parse_unsigned(text));
 }
 
 int format_size(uint64_t bytes, const instar_sink* sink) noexcept {
@@ -76,8 +83,8 @@ int add_object(const instar_host* host, instar_call* abi, const char* definition
   }));
 }
 
-constexpr instar_cli_ops kOps = {sizeof(instar_cli_ops), 0,          &parse, &parse_size,
-                                 &format_size,           &add_object};
+constexpr instar_cli_ops kOps = {sizeof(instar_cli_ops), 0,           &parse,       &parse_size,
+                                 &format_size,           &add_object, &parse_number};
 
 }  // namespace
 

@@ -30,6 +30,10 @@ int copy(const instar_host*, instar_call* abi, const instar_copy_job* wanted) no
     job.rate = wanted->rate;
     job.workers = wanted->workers;
     job.progress = wanted->progress;
+    if (wanted->struct_size >= sizeof(instar_copy_job)) {
+      job.source_offset = wanted->source_offset;
+      job.length = wanted->length;
+    }
     return engine::copy(call, job);
   }));
 }

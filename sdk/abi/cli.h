@@ -46,9 +46,11 @@ typedef struct instar_cli_ops {
   int (*format_size)(uint64_t bytes, const instar_sink* text);
   /** Registers --object TYPE,k=v (or prints help: result 1). [main] */
   int (*add_object)(const instar_host* host, instar_call* call, const char* definition);
+  /** A number without a suffix ("12", "0x1f", "017"); enum instar_size_error. [any] */
+  int64_t (*parse_number)(const char* text);
 } instar_cli_ops;
 
-INSTAR_PIN_SIZE(instar_cli_ops, 40);
+INSTAR_PIN_SIZE(instar_cli_ops, 48);
 
 #ifdef __cplusplus
 }

@@ -35,9 +35,12 @@ typedef struct instar_copy_job {
   uint32_t workers;             /**< 0 = the engine's choice */
   uint32_t reserved;
   instar_progress progress;
+  /* Appended later: an older caller has a smaller struct_size. */
+  uint64_t source_offset; /**< bytes of the only source that are left out */
+  uint64_t length;        /**< bytes of the only source; 0: to its end */
 } instar_copy_job;
 
-INSTAR_PIN_SIZE(instar_copy_job, 80);
+INSTAR_PIN_SIZE(instar_copy_job, 96);
 
 enum instar_compare_verdict {
   INSTAR_COMPARE_EQUAL = 0,

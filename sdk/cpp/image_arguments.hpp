@@ -47,18 +47,44 @@ inline void add_output_option(CommandLine& line, CommandContext& context,
       "print for people (default) or programs");
 }
 
-/** A size option with QEMU's messages: "Invalid WHAT specified: 'X'." */
+/** The numbers that an option takes. */
+struct Range {
+  int64_t least = 0;
+  int64_t most = INT64_MAX;
+  bool is_size = true;  ///< takes a suffix
+};
+
+/** A size or number. "Invalid WHAT specified: 'X'." is reported. */
+inline std::optional<uint64_t> parse_number(CommandContext& context, std::string_view what,
+                                            const char* text, Range range = {}) {
+  const auto& cli = context.cli();
+  const int64_t size = range.is_size ? cli.parse_size(text) : cli.parse_number(text);
+  if (size == INSTAR_SIZE_INVALID) {
+    context.error(cat("Invalid ", what, " specified: '", text, "'."));
+    return std::nullopt;
+  }
+  if (size < range.least || size > range.most) {
+    context.error(cat("Invalid ", what, " specified. Must be between ", range.least, " and ",
+                      range.most, "."));
+    return std::nullopt;
+  }
+  return static_cast<uint64_t>(size);
+}
+
+/** An option that takes a number of a range. */
+inline CommandLine::Handler number_handler(CommandContext& context, std::string what, Range range,
+                                           std::optional<uint64_t>& target) {
+  return
+      [&context, &target, what = std::move(what), range](const char* text) -> std::optional<int> {
+        target = parse_number(context, what, text, range);
+        return target ? std::nullopt : std::optional(1);
+      };
+}
+
+/** An option that takes any size. */
 inline CommandLine::Handler size_handler(CommandContext& context, std::string what,
                                          std::optional<uint64_t>& target) {
-  return [&context, &target, what = std::move(what)](const char* text) -> std::optional<int> {
-    const int64_t size = context.cli().parse_size(text);
-    if (size == INSTAR_SIZE_RANGE)
-      return context.error(
-          cat("Invalid ", what, " specified. Must be between 0 and 9223372036854775807."));
-    if (size < 0) return context.error(cat("Invalid ", what, " specified: '", text, "'."));
-    target = static_cast<uint64_t>(size);
-    return std::nullopt;
-  };
+  return number_handler(context, std::move(what), {}, target);
 }
 
 inline bool is_cache_mode(std::string_view name) {
