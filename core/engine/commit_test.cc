@@ -12,7 +12,7 @@ using fakes::BlockStatus;
 using fakes::Memory;
 using fakes::TestCall;
 
-constexpr uint64_t kSize = 11 * 1024 * 1024 + 5 * 512;
+constexpr uint64_t kSize = 3 * 1024 * 1024 + 5 * 512;
 
 /** The base once more, for writing; it may have grown meanwhile. */
 std::shared_ptr<Memory> again(const Memory& base, uint64_t size) {
@@ -58,7 +58,7 @@ TEST(Commit, WhatNoLayerAboveHoldsIsNeitherReadNorWritten) {
   const auto base = fakes::memory_node(base_memory);
   const auto top_memory = std::make_shared<Memory>(kSize);
   top_memory->set(100, BlockStatus::kData, 1);
-  top_memory->set(1000, BlockStatus::kZero, 0);
+  top_memory->set(500, BlockStatus::kZero, 0);
   const auto top = fakes::memory_node(top_memory, base);
   const auto to = again(*base_memory, kSize);
   const auto target = fakes::memory_node(to);
@@ -76,7 +76,7 @@ TEST(Commit, WriteErrorsStopIt) {
   const auto base = fakes::memory_node(base_memory);
   const auto top = fakes::memory_node(fakes::random_memory(kSize, 8), base);
   const auto to = again(*base_memory, kSize);
-  for (uint64_t sector = 8192; sector < 16384; ++sector)
+  for (uint64_t sector = 2048; sector < 4096; ++sector)
     to->bad_writes.insert(sector);
   const auto target = fakes::memory_node(to);
   TestCall call;

@@ -15,7 +15,7 @@ using fakes::Clusters;
 using fakes::Memory;
 using fakes::TestCall;
 
-constexpr uint64_t kSize = 9 * 1024 * 1024 + 5 * 512;
+constexpr uint64_t kSize = 3 * 1024 * 1024 + 5 * 512;
 
 std::shared_ptr<Memory> filled(uint64_t size, uint8_t fill) {
   auto memory = std::make_shared<Memory>(size);
@@ -114,9 +114,9 @@ TEST(Rebase, ErrorsSayWhichSide) {
     const auto old_memory = filled(kSize, 1);
     const auto new_memory = filled(kSize, 2);
     const auto memory = std::make_shared<Memory>(kSize);
-    if (side == Side::kOld) old_memory->bad_reads = {9000};
-    if (side == Side::kNew) new_memory->bad_reads = {9000};
-    if (side == Side::kImage) memory->bad_writes = {9000};
+    if (side == Side::kOld) old_memory->bad_reads = {3000};
+    if (side == Side::kNew) new_memory->bad_reads = {3000};
+    if (side == Side::kImage) memory->bad_writes = {3000};
     const auto old = fakes::memory_node(old_memory);
     const auto fresh = fakes::memory_node(new_memory);
     const auto image = fakes::memory_node(memory, old);
