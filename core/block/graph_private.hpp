@@ -36,6 +36,12 @@ struct Driver {
   NodeKind kind() const;
   const std::string& name() const { return provider->name(); }
   bool is_protocol() const { return provider->kind() == INSTAR_KIND_PROTOCOL; }
+  /** A filter that is opened by names of its own, where a protocol could be. */
+  bool is_named_filter() const {
+    return provider->kind() == INSTAR_KIND_FILTER && !provider->info().schemes.empty();
+  }
+  /** What a format may stand on. */
+  bool takes_names() const { return is_protocol() || is_named_filter(); }
   bool supports_backing() const { return provider->info().has_flag("backing"); }
 };
 

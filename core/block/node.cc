@@ -14,6 +14,7 @@
 #include "sdk/abi/change_backing.h"
 #include "sdk/abi/check.h"
 #include "sdk/abi/compress.h"
+#include "sdk/abi/debug_event.h"
 #include "sdk/abi/make_empty.h"
 #include "sdk/abi/map.h"
 #include "sdk/abi/permissions.h"
@@ -57,6 +58,7 @@ size_t table_size(std::string_view id) {
       {INSTAR_CHANGE_BACKING_ID, sizeof(instar_change_backing_ops)},
       {INSTAR_MAKE_EMPTY_ID, sizeof(instar_make_empty_ops)},
       {INSTAR_CANCEL_ID, sizeof(instar_cancel_ops)},
+      {INSTAR_DEBUG_EVENT_ID, sizeof(instar_debug_event_ops)},
   };
   const auto found = kSizes.find(id);
   return found != kSizes.end() ? found->second : 0;
@@ -98,6 +100,8 @@ Result<NodePtr> Node::make(NodeKind kind, std::string driver, NodeNames names, u
   if (ops.thread_model == INSTAR_THREADS_GLOBAL)
     node->private_->plugin_mutex = plugin_mutex_of(driver_node.ops);
   INSTAR_CHECK(node->read_limits());
+  node->private_->debug_ops =
+      node->interface<instar_debug_event_ops>(INSTAR_DEBUG_EVENT_ID, &node->private_->debug_self);
   node->abi_ = {NodeTrampolines::table(node->writable() && ops.write != nullptr), node.get()};
   return node;
 }

@@ -152,7 +152,9 @@ class Node : public std::enable_shared_from_this<Node> {
   bool growable() const;
   Status read_driver(const Call& call, uint64_t offset, IoVec to);
   Status read_bounced(const Call& call, uint64_t offset, const IoVec& to, uint64_t length);
+  void note(const char* event) const;
   Status write_driver(const Call& call, uint64_t offset, IoVec from);
+  Status write_driver_parts(const Call& call, uint64_t offset, const IoVec& from);
   Status write_bounced(const Call& call, uint64_t offset, const IoVec& from, uint64_t length);
   Status fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t wanted_begin,
                     uint64_t wanted_end, uint8_t* buffer);

@@ -57,6 +57,11 @@ Status check_range(uint64_t offset, uint64_t length) {
 
 }  // namespace
 
+/** Tells the driver what is done with its node, if it wants to know. */
+void Node::note(const char* event) const {
+  if (private_->debug_ops != nullptr) private_->debug_ops->event(private_->debug_self, event);
+}
+
 /** The size; asks the driver only if `end` lies beyond what it said last. */
 Result<uint64_t> Node::size_covering(uint64_t end) const {
   const uint64_t known = private_->known_size.load(std::memory_order_relaxed);
@@ -200,6 +205,13 @@ Status Node::write_through(const Call& call, uint64_t offset, const IoVec& from,
 }
 
 Status Node::write_driver(const Call& call, uint64_t offset, IoVec from) {
+  note("pwritev");
+  Status written = write_driver_parts(call, offset, from);
+  note("pwritev_done");
+  return written;
+}
+
+Status Node::write_driver_parts(const Call& call, uint64_t offset, const IoVec& from) {
   const auto run = [&](uint64_t at, const IoVec& pieces) -> Status {
     OutgoingCall inner(&call);
     const DriverLock lock(private_->ops.thread_model, private_->node_mutex, private_->plugin_mutex);
@@ -240,7 +252,8 @@ Status Node::write_bounced(const Call& call, uint64_t offset, const IoVec& from,
 Status Node::fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t wanted_begin,
                         uint64_t wanted_end, uint8_t* buffer) {
   const uint64_t unit = driver_limits_.request_alignment;
-  const auto fill = [&](uint64_t block) -> Status {
+  const auto fill = [&](uint64_t block, const char* before, const char* after) -> Status {
+    note(before);
     INSTAR_TRY(const uint64_t size, size_covering(block + unit));
     if (block >= size) {
       std::memset(buffer + (block - begin), 0, unit);
@@ -251,12 +264,14 @@ Status Node::fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t
     const instar_iovec piece{aligned.data(), static_cast<size_t>(unit)};
     INSTAR_CHECK(read_driver(call, block, IoVec(&piece, 1)));
     std::memcpy(buffer + (block - begin), aligned.data(), unit);
+    note(after);
     return {};
   };
   const bool head = wanted_begin != begin;
-  if (head) INSTAR_CHECK(fill(begin));
+  if (head) INSTAR_CHECK(fill(begin, "pwritev_rmw.head", "pwritev_rmw.after_head"));
   const uint64_t last = end - unit;
-  if (wanted_end != end && !(head && last == begin)) INSTAR_CHECK(fill(last));
+  if (wanted_end != end && !(head && last == begin))
+    INSTAR_CHECK(fill(last, "pwritev_rmw.tail", "pwritev_rmw.after_tail"));
   return {};
 }
 
@@ -288,7 +303,9 @@ Status Node::zero_driver(const Call& call, uint64_t offset, uint64_t length, uin
       const RangeLocks::Hold hold(private_->writes, offset, offset + n, false);
       const DriverLock lock(private_->ops.thread_model, private_->node_mutex,
                             private_->plugin_mutex);
+      note("pwritev_zero");
       result = private_->ops.write_zeroes(driver_node_.self, inner.abi(), offset, n, flags);
+      note("pwritev_done");
     }
     if (result == -ENOTSUP) {
       INSTAR_CHECK(zero_plainly(call, offset, n, flags));
@@ -360,6 +377,10 @@ Status Node::discard(const Call& call, uint64_t offset, uint64_t length) {
 
 Status Node::flush(const Call& call) {
   if (kind_ == NodeKind::kProtocol && (open_flags_ & INSTAR_OPEN_NO_FLUSH) != 0) return {};
+  if (const Node* below = file()) {
+    below->note("flush_to_os");
+    below->note("flush_to_disk");
+  }
   if (private_->ops.flush != nullptr) {
     OutgoingCall inner(&call);
     const DriverLock lock(private_->ops.thread_model, private_->node_mutex, private_->plugin_mutex);

@@ -12,6 +12,7 @@
 
 #include "core/block/node.hpp"
 #include "core/block/range_lock.hpp"
+#include "sdk/abi/debug_event.h"
 
 namespace instar::block {
 
@@ -31,6 +32,8 @@ struct Node::Private {
   std::atomic<uint64_t> known_size{0};  ///< a lower bound of what the driver said last
   mutable std::atomic<bool> size_is_volatile{false};
   NodePolicy policy;
+  const instar_debug_event_ops* debug_ops = nullptr;  ///< of the driver, which wants to be told
+  void* debug_self = nullptr;
   std::vector<std::shared_ptr<void>> companions;
   bool closed = false;
 

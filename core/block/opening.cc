@@ -83,7 +83,7 @@ Result<NodePtr> Opening::run() {
   if (driver_.provider != nullptr || request_.protocol) INSTAR_CHECK(name_protocol());
   INSTAR_CHECK(take_backing_override());
   INSTAR_CHECK(take_cache_options());
-  const bool stands_on_file = driver_.provider == nullptr || !driver_.is_protocol();
+  const bool stands_on_file = driver_.provider == nullptr || !driver_.takes_names();
   // Children inherit what this node's options change, so those come first.
   INSTAR_CHECK(take_writing_options());
   if (stands_on_file) INSTAR_CHECK(open_file());
@@ -111,13 +111,13 @@ Status Opening::read_name() {
   if (name == nullptr || !name->is_string()) return {};
   INSTAR_TRY(driver_, graph_.find_driver(options::scalar_text(*name)));
   options_.erase("driver");
-  request_.protocol = driver_.is_protocol();
+  request_.protocol = driver_.takes_names();
   return {};
 }
 
 /** The protocol's file name becomes its options. */
 Status Opening::name_protocol() {
-  if (driver_.provider != nullptr && !driver_.is_protocol()) return {};
+  if (driver_.provider != nullptr && !driver_.takes_names()) return {};
   const bool chosen = driver_.provider != nullptr;
   if (!request_.filename) {
     if (chosen) return {};
@@ -134,19 +134,28 @@ Status Opening::name_protocol() {
   return parse_filename(*request_.filename);
 }
 
+Status Opening::read_parsed(FilenameParser parse, const instar_host* host,
+                            const std::string& filename) {
+  OutgoingCall call;
+  StringSink sink;
+  INSTAR_CHECK(call.status(parse(host, call.abi(), filename.c_str(), sink.abi())));
+  INSTAR_TRY(json::value parsed, options::parse_driver_json(sink.text));
+  if (!parsed.is_object()) return fail(EIO, "Driver '", driver_.name(), "' misread the name");
+  for (auto& [key, value] : parsed.as_object())
+    options_.emplace(key, std::move(value));
+  return {};
+}
+
 Status Opening::parse_filename(const std::string& filename) {
-  INSTAR_TRY(const auto loaded, driver_.provider->load<instar_protocol_ops>());
-  if (loaded.ops->parse_filename != nullptr) {
-    OutgoingCall call;
-    StringSink sink;
-    INSTAR_CHECK(call.status(
-        loaded.ops->parse_filename(loaded.host, call.abi(), filename.c_str(), sink.abi())));
-    INSTAR_TRY(json::value parsed, options::parse_driver_json(sink.text));
-    if (!parsed.is_object()) return fail(EIO, "Driver '", driver_.name(), "' misread the name");
-    for (auto& [key, value] : parsed.as_object())
-      options_.emplace(key, std::move(value));
-    return {};
+  if (driver_.is_named_filter()) {
+    INSTAR_TRY(const auto filter, driver_.provider->load<instar_filter_ops>());
+    if (filter.ops->parse_filename == nullptr)
+      return fail(EINVAL, "Driver '", driver_.name(), "' reads no names");
+    return read_parsed(filter.ops->parse_filename, filter.host, filename);
   }
+  INSTAR_TRY(const auto loaded, driver_.provider->load<instar_protocol_ops>());
+  if (loaded.ops->parse_filename != nullptr)
+    return read_parsed(loaded.ops->parse_filename, loaded.host, filename);
   if (!knows_filename(*driver_.provider)) return {};
   const auto prefix = options::protocol_prefix(filename);
   const bool strip = prefix && graph_.registry.protocol_for_scheme(*prefix) == driver_.provider;
@@ -264,6 +273,19 @@ Status Opening::check_driver() {
   return {};
 }
 
+/** The options that the driver declares by how their names begin, each in full. */
+std::vector<std::pair<std::string, std::string>> Opening::take_prefixed() {
+  std::vector<std::pair<std::string, std::string>> taken;
+  for (const auto& spec : driver_.provider->info().open_options) {
+    if (!spec.is_prefix()) continue;
+    for (const auto& [key, value] : options::take_subtree(options_, spec.name))
+      if (!value.is_structured() && !value.is_null())
+        taken.emplace_back(cat(spec.name, std::string_view(key.data(), key.size())),
+                           options::scalar_text(value));
+  }
+  return taken;
+}
+
 Result<instar_node> Opening::open_driver() {
   // What the name shows must outlive the driver's taking of it.
   given_ = options_;
@@ -272,7 +294,10 @@ Result<instar_node> Opening::open_driver() {
   options::BoundOptions bound(table_of(driver_.provider->info().open_options));
   INSTAR_CHECK(options::absorb(options_, bound));
   INSTAR_CHECK(bound.check_values());
-  const auto abi_options = bound.to_abi();
+  prefixed_ = take_prefixed();
+  auto abi_options = bound.to_abi();
+  for (const auto& [name, text] : prefixed_)
+    abi_options.push_back({name.c_str(), text.c_str(), 0, INSTAR_OPTION_STRING, 0});
   instar_open_args args{};
   args.struct_size = sizeof args;
   args.flags = request_.flags;
@@ -339,7 +364,7 @@ Status Opening::check_leftovers() const {
   const auto left = options::in_printed_order(options_);
   if (left.empty()) return {};
   const std::string_view name(left[0]->key().data(), left[0]->key().size());
-  if (driver_.is_protocol())
+  if (driver_.takes_names())
     return fail(EINVAL, "Block protocol '", driver_.name(), "' doesn't support the option '", name,
                 "'");
   return fail(EINVAL, "Block format '", driver_.name(), "' does not support the option '", name,

@@ -24,6 +24,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Status read_name();
   Status name_protocol();
   Status parse_filename(const std::string& filename);
+  using FilenameParser = int (*)(const instar_host*, instar_call*, const char*, const instar_sink*);
+  Status read_parsed(FilenameParser parse, const instar_host* host, const std::string& filename);
   Status take_common_options();
   Status take_cache_options();
   Status take_writing_options();
@@ -37,6 +39,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Status choose_format();
   Status check_driver();
   Result<instar_node> open_driver();
+  std::vector<std::pair<std::string, std::string>> take_prefixed();
   Result<NodePtr> wrap(instar_node driver_node);
   Status check_leftovers() const;
   void guard_guessed_raw(Node& node, NodePolicy& policy);
@@ -54,6 +57,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   json::object given_;        ///< this node's own, as said, for its name
   std::string own_filename_;  ///< by which messages call the node
   Driver driver_;
+  std::vector<std::pair<std::string, std::string>> prefixed_;  ///< options of no fixed name
   bool guessed_ = false;
   bool backing_overridden_ = false;
   std::string node_name_;

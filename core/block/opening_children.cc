@@ -116,7 +116,9 @@ Result<NodePtr> Opening::request_child(const instar_child_request& request) {
     if (!node && backing) node.error().message.insert(0, kBackingPrefix);
     return node;
   }
-  if (options.empty() && text_or_empty(request.reference).empty()) {
+  const bool user_name =
+      (request.flags & INSTAR_CHILD_USER_NAME) != 0 && request.reference != nullptr;
+  if (options.empty() && text_or_empty(request.reference).empty() && !user_name) {
     if (optional || backing) return NodePtr();
     return fail(EINVAL, "A block device must be specified for \"", name, "\"");
   }
@@ -161,13 +163,16 @@ Result<NodePtr> Opening::open_backing(const instar_child_request& request, json:
 Result<NodePtr> Opening::open_data(const instar_child_request& request, json::object options) {
   const std::string reference = text_or_empty(request.reference);
   NodeRequest below;
+  const bool probed = (request.flags & INSTAR_CHILD_PROBED) != 0;
   const bool read_only = (request.flags & INSTAR_CHILD_READ_ONLY) != 0;
   below.flags = child_flags(static_cast<instar_child_role>(request.role), read_only);
   below.permissions = permissions_of(request);
   below.top = false;
-  below.protocol = true;
+  below.protocol = !probed;
   below.chain = request_.chain;
-  if (!reference.empty() && !names_a_file(options)) {
+  if ((request.flags & INSTAR_CHILD_USER_NAME) != 0) {
+    if (request.reference != nullptr) below.filename = reference;
+  } else if (!reference.empty() && !names_a_file(options)) {
     const Node* file = opened_file();
     if (file == nullptr) return fail(EINVAL, "An image without a file names '", reference, "'");
     if ((request.flags & INSTAR_CHILD_PLAIN_NAME) != 0) {

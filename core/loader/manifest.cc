@@ -166,6 +166,7 @@ class Reader {
     out.summary = text(object, "summary");
     out.extensions = texts(object, "extensions");
     out.schemes = texts(object, "schemes");
+    out.filename = text(object, "filename");
     out.interfaces = texts(object, "interfaces");
     out.flags = texts(object, "flags");
     out.threads = threads(object);

@@ -28,6 +28,8 @@ struct OptionSpec {
   std::vector<std::string> values;           ///< not empty: the text is one of these ("enum")
   std::optional<std::string> default_value;  ///< as text; none: absent when it is not given
   std::string help;
+  /** Stands for all options that begin with its name. */
+  bool is_prefix() const { return name.ends_with('.'); }
   bool identity = false;  ///< an open option that decides what the image holds: names show it
   std::optional<std::string> checked_as;  ///< what the message about a wrong value calls it
 };
@@ -56,6 +58,7 @@ struct Provide {
   bool probe_by_code = false;  ///< the plugin is loaded and asked
   std::vector<std::string> extensions;
   std::vector<std::string> schemes;
+  std::string filename;  ///< of a filter: its nodes' names, "blkdebug:{config}:{image}"
   std::vector<OptionSpec> open_options;
   std::vector<OptionSpec> create_options;
   std::vector<OptionSpec> amend_options;

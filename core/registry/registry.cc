@@ -88,7 +88,7 @@ const Provider* Registry::protocol_for_scheme(std::string_view scheme) {
   index_->ensure();
   const auto found = index_->schemes.find(scheme);
   if (found == index_->schemes.end()) return nullptr;
-  return find_protocol(found->second->name());
+  return find(found->second->kind(), found->second->name());
 }
 
 Probed Registry::probe(std::span<const uint8_t> head, const std::string& filename) {

@@ -55,9 +55,13 @@ enum instar_child_request_flags {
   INSTAR_CHILD_OPTIONAL = 1u << 0, /**< without reference and options: result 0 and *out NULL */
   INSTAR_CHILD_PROTOCOL =
       1u << 1, /**< no format layer above the protocol unless the user asks for one */
-  INSTAR_CHILD_READ_ONLY = 1u << 2, /**< even when the parent is writable */
-  INSTAR_CHILD_PLAIN_NAME = 1u << 3 /**< the reference is a file's name as it stands, seen from the
-                                       working directory: no json:, no protocol, no other base */
+  INSTAR_CHILD_READ_ONLY = 1u << 2,  /**< even when the parent is writable */
+  INSTAR_CHILD_PLAIN_NAME = 1u << 3, /**< the reference is a file's name as it stands, seen from the
+                                        working directory: no json:, no protocol, no other base */
+  INSTAR_CHILD_USER_NAME = 1u << 4,  /**< the reference is a part of the name that the node itself
+                                        was opened by: no other base, and no gate */
+  INSTAR_CHILD_PROBED = 1u << 5      /**< an image with a format of its own, to be guessed unless
+                                        options name it (a member of a quorum) */
 };
 
 INSTAR_PIN_SIZE(instar_child_request, 40);

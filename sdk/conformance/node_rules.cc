@@ -222,9 +222,10 @@ void nothing_and_the_end(Bench& bench) {
 
 void interfaces_are_declared(Bench& bench) {
   static constexpr const char* kKnown[] = {
-      "instar.amend/1", "instar.bitmap/1",   "instar.cancel/1", "instar.change-backing/1",
-      "instar.check/1", "instar.compress/1", "instar.info/1",   "instar.make-empty/1",
-      "instar.map/1",   "instar.rawfd/1",    "instar.resize/1", "instar.snapshot/1",
+      "instar.amend/1",       "instar.bitmap/1",   "instar.cancel/1", "instar.change-backing/1",
+      "instar.check/1",       "instar.compress/1", "instar.info/1",   "instar.make-empty/1",
+      "instar.map/1",         "instar.rawfd/1",    "instar.resize/1", "instar.snapshot/1",
+      "instar.debug-event/1",
   };
   each_image(bench, [&](const Opened& opened) {
     const auto get = opened.driver.ops->get_interface;

@@ -10,7 +10,8 @@
  *     static Result<instar_measure_result> measure(Host, const Options&, NodeRef source)   formats
  *     static Status remove(Host, const std::string& filename)          protocols
  *     static Result<std::string> parse_filename(std::string_view filename)
- *                                              protocols: gives a flat JSON object of strings
+ *                                              protocols, filters with schemes: gives a flat JSON
+ *                                              object of strings
  */
 #pragma once
 
@@ -105,6 +106,19 @@ class CreateContext {
 };
 
 namespace detail {
+/** The slot for T's parse_filename, or nullptr. */
+template <class T>
+constexpr int (*filename_parser())(const instar_host*, instar_call*, const char*,
+                                   const instar_sink*) {
+  if constexpr (requires { &T::parse_filename; })
+    return [](const instar_host*, instar_call* abi, const char* filename,
+              const instar_sink* json) noexcept {
+      return static_cast<int>(
+          guard(abi, [&](const Call&) { return send(json, T::parse_filename(filename)); }));
+    };
+  else
+    return nullptr;
+}
 template <class T>
 int open_driver(const instar_host* host, instar_call* abi, const instar_open_args* args,
                 instar_node* out) noexcept {
@@ -177,12 +191,7 @@ class ProtocolTable {
   static constexpr instar_protocol_ops make() {
     instar_protocol_ops ops{};
     ops.struct_size = sizeof ops;
-    if constexpr (requires { &T::parse_filename; })
-      ops.parse_filename = [](const instar_host*, instar_call* abi, const char* filename,
-                              const instar_sink* json) noexcept {
-        return static_cast<int>(
-            guard(abi, [&](const Call&) { return send(json, T::parse_filename(filename)); }));
-      };
+    ops.parse_filename = detail::filename_parser<T>();
     ops.open = &detail::open_driver<T>;
     if constexpr (requires { &T::create; }) ops.create = &detail::create_driver<T>;
     if constexpr (requires { &T::remove; })
@@ -202,7 +211,8 @@ class FilterTable {
   static const instar_filter_ops* ops() { return &kOps; }
 
  private:
-  static constexpr instar_filter_ops kOps = {sizeof(instar_filter_ops), 0, &detail::open_driver<T>};
+  static constexpr instar_filter_ops kOps = {sizeof(instar_filter_ops), 0, &detail::open_driver<T>,
+                                             detail::filename_parser<T>()};
 };
 
 }  // namespace instar::sdk

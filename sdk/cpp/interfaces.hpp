@@ -45,6 +45,8 @@
  *     Status make_empty(const Call&)
  * instar.cancel/1
  *     void cancel()
+ * instar.debug-event/1
+ *     void debug_event(std::string_view name)
  *
  * A class may also have `bool offers(std::string_view id)` to withdraw an interface for one image.
  */
@@ -59,6 +61,7 @@
 #include "../abi/change_backing.h"
 #include "../abi/check.h"
 #include "../abi/compress.h"
+#include "../abi/debug_event.h"
 #include "../abi/info.h"
 #include "../abi/make_empty.h"
 #include "../abi/map.h"
@@ -121,6 +124,8 @@ class InterfaceTables {
       if (id == INSTAR_MAKE_EMPTY_ID) return &kMakeEmpty<T>;
     if constexpr (requires { &T::cancel; })
       if (id == INSTAR_CANCEL_ID) return &kCancel<T>;
+    if constexpr (requires { &T::debug_event; })
+      if (id == INSTAR_DEBUG_EVENT_ID) return &kDebugEvent<T>;
     return nullptr;
   }
 
@@ -315,6 +320,15 @@ class InterfaceTables {
   template <class U>
   static constexpr instar_cancel_ops kCancel = {sizeof(instar_cancel_ops), 0,
                                                 [](void* self) noexcept { get(self).cancel(); }};
+
+  template <class U>
+  static constexpr instar_debug_event_ops kDebugEvent = {sizeof(instar_debug_event_ops), 0,
+                                                         [](void* self, const char* name) noexcept {
+                                                           run(nullptr, [&](const Call&) -> Status {
+                                                             get(self).debug_event(name);
+                                                             return {};
+                                                           });
+                                                         }};
 };
 
 }  // namespace instar::sdk

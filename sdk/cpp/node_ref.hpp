@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "../abi/debug_event.h"
 #include "../abi/node.h"
 #include "../abi/rawfd.h"
 #include "../abi/resize.h"
@@ -102,6 +103,25 @@ class NodeRef {
  private:
   const instar_node* node_ = nullptr;
   uint32_t id_ = 0;
+};
+
+/** What a driver tells a child of, if that wants to know; costs a look at a pointer if it does not.
+ * Cheap to copy; lives no longer than the child. */
+class DebugEvents {
+ public:
+  DebugEvents() = default;
+  explicit DebugEvents(const NodeRef& child)
+      : ops_(child.interface<instar_debug_event_ops>(INSTAR_DEBUG_EVENT_ID, &self_)) {}
+
+  /** Somebody listens: nobody may read past the driver. */
+  explicit operator bool() const { return ops_ != nullptr; }
+  void say(const char* name) const {
+    if (ops_ != nullptr) ops_->event(self_, name);
+  }
+
+ private:
+  void* self_ = nullptr;
+  const instar_debug_event_ops* ops_ = nullptr;
 };
 
 }  // namespace instar::sdk

@@ -105,7 +105,9 @@ class Commit {
     OutgoingCall call(&context_.call());
     const int result = ops->make_empty(self, call.abi());
     if (result == -ENOTSUP) return {};
-    return call.status(result);
+    if (result >= 0) return {};
+    const Error error = call.error(result);
+    return fail(error.code, "Failed to empty ", arguments_.filename, ": ", error.message);
   }
 
   CommandContext& context_;

@@ -28,15 +28,6 @@ Result<std::shared_ptr<Group>> find_group(const sdk::Host& host, const std::stri
   return shared_group(id, limits);
 }
 
-/** A child's answer as our own. Where it decides nothing (its backing file does), it is left to be
- * asked itself. */
-uint32_t passed_on(uint32_t flags) {
-  constexpr uint32_t kDecided = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
-  flags &= ~uint32_t{INSTAR_EXTENT_RECURSE};
-  if ((flags & kDecided) == 0) flags |= INSTAR_EXTENT_RECURSE;
-  return flags | INSTAR_EXTENT_OFFSET;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ThrottleNode>> ThrottleNode::open(sdk::OpenContext& context) {
@@ -45,15 +36,6 @@ Result<std::unique_ptr<ThrottleNode>> ThrottleNode::open(sdk::OpenContext& conte
   if (!options.has("throttle-group")) return fail(EINVAL, "Please specify a throttle group");
   INSTAR_TRY(auto group, find_group(context.host(), options.text("throttle-group")));
   return std::make_unique<ThrottleNode>(below, std::move(group));
-}
-
-void ThrottleNode::limits(instar_node_limits& limits) const {
-  const auto below = below_.limits();
-  if (!below) return;
-  const uint32_t struct_size = limits.struct_size;
-  limits = *below;
-  limits.struct_size = struct_size;
-  limits.flags |= INSTAR_NODE_FILTER;
 }
 
 /** Holds the request back as long as the group says; a user who gives up does not wait. */
@@ -70,59 +52,23 @@ Status ThrottleNode::wait(const Call& call, Direction direction, uint64_t bytes)
 
 Status ThrottleNode::read(const Call& call, uint64_t offset, IoVec to) const {
   INSTAR_CHECK(wait(call, Direction::kRead, to.length()));
-  return below_.read(call, offset, to);
+  return PassThrough::read(call, offset, to);
 }
 
 Status ThrottleNode::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) const {
   INSTAR_CHECK(wait(call, Direction::kWrite, from.length()));
-  return below_.write(call, offset, from, flags);
+  return PassThrough::write(call, offset, from, flags);
 }
 
 Status ThrottleNode::write_zeroes(const Call& call, uint64_t offset, uint64_t length,
                                   uint32_t flags) const {
   INSTAR_CHECK(wait(call, Direction::kWrite, length));
-  return below_.write_zeroes(call, offset, length, flags);
+  return PassThrough::write_zeroes(call, offset, length, flags);
 }
 
 Status ThrottleNode::discard(const Call& call, uint64_t offset, uint64_t length) const {
   INSTAR_CHECK(wait(call, Direction::kWrite, length));
-  return below_.discard(call, offset, length);
-}
-
-Result<size_t> ThrottleNode::extents(const Call& call, uint64_t offset, uint64_t length,
-                                     instar_extent* out, size_t max) const {
-  INSTAR_TRY(const size_t count, below_.extents(call, offset, length, out, max));
-  for (size_t i = 0; i < count; ++i) {
-    out[i].child = below_.id();
-    out[i].child_offset = offset;
-    out[i].flags = passed_on(out[i].flags);
-    offset += out[i].length;
-  }
-  return count;
-}
-
-Status ThrottleNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
-                            const instar_progress* progress) const {
-  void* self = nullptr;
-  const auto* ops = below_.interface<instar_resize_ops>(INSTAR_RESIZE_ID, &self);
-  if (ops == nullptr) return fail(ENOTSUP, "Image format driver does not support resize");
-  sdk::OutgoingCall outgoing(&call);
-  return outgoing.status(ops->resize(self, outgoing.abi(), size, preallocation, flags, progress));
-}
-
-/** What is below says of itself, but for what is specific to its format. */
-void ThrottleNode::info(sdk::JsonWriter& json) const {
-  sdk::StringSink sink;
-  void* self = nullptr;
-  if (const auto* ops = below_.interface<instar_info_ops>(INSTAR_INFO_ID, &self)) {
-    sdk::OutgoingCall call;
-    ops->describe(self, call.abi(), sink.abi());
-  }
-  const sdk::JsonObject below(sink.text);
-  json.begin_object();
-  for (const char* key : {"cluster-size", "dirty-flag"})
-    if (const auto value = below.find(key)) json.key(key).raw(*value);
-  json.end_object();
+  return PassThrough::discard(call, offset, length);
 }
 
 }  // namespace instar::throttle

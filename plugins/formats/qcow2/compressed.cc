@@ -29,6 +29,7 @@ Status Image::read_packed(const Call& call, const Run& run, const IoVec& to, uin
   }
   INSTAR_TRY(sdk::CodecPool * codec, this->codec());
   const auto packed = packed_buffers_.take();
+  file_.say("read_compressed");
   INSTAR_CHECK(file_.read(call, run.host, packed.data(), run.packed_length));
 
   const uint64_t cluster = geometry_.cluster_start(run.guest);
@@ -65,6 +66,7 @@ Result<int64_t> Image::pack(const Call&, ConstBytes block, Bytes out) {
 
 /** Host bytes for a packed cluster, counted. The mutex is held. */
 Result<uint64_t> Image::allocate_packed(const Call& call, uint64_t length) {
+  file_.say("cluster_alloc_bytes");
   const uint64_t used = geometry_.in_cluster(packed_next_);
   if (packed_next_ != 0 && used != 0) {
     const uint64_t cluster = geometry_.cluster_of(packed_next_);

@@ -111,10 +111,12 @@ Result<std::vector<ClusterRange>> Image::unmap(const Call& call, uint64_t begin)
   std::vector<ClusterRange> unused;
   if (!tables.empty()) {
     const std::vector<uint8_t> zeroes((l2_.l1().size() - first_table) * 8);
+    file_.say("l1_shrink.write_table");
     INSTAR_CHECK(
         file_.write(call, l2_.l1_offset() + first_table * 8, zeroes.data(), zeroes.size()));
     INSTAR_CHECK(barrier(call));
     l2_.clear_l1(first_table);
+    file_.say("l1_shrink.free_l2_clusters");
     std::vector<ClusterRange> ranges;
     for (const uint64_t table : tables) {
       INSTAR_CHECK(collect_table(call, table, &ranges));
@@ -161,10 +163,6 @@ Status Image::trim(const Call& call, const std::vector<ClusterRange>& unused) {
   else
     refcounts_.cut(clusters);
   return {};
-}
-
-Status Image::make_empty(const Call& call) {
-  return drop_mapping(call, 0);
 }
 
 }  // namespace instar::qcow2

@@ -77,6 +77,7 @@ Status Image::apply_frees(const Call& call) {
   std::vector<ClusterRange> unused;
   for (const auto& pending : frees_) {
     unused.clear();
+    file_.say("cluster_free");
     INSTAR_CHECK(refcounts_.decrease(call, pending.range, &unused));
     for (const auto& range : unused) {
       const uint64_t offset = range.first << geometry_.cluster_bits;
@@ -103,6 +104,7 @@ Status Image::write_refcounts(const Call& call) {
     Be<uint32_t> clusters;
   } fields{refcounts_.table_offset(), refcounts_.table_clusters()};
   static_assert(sizeof fields == 12);
+  file_.say("refblock_alloc.switch_table");
   INSTAR_CHECK(
       file_.write(call, offsetof(HeaderV2, refcount_table_offset), &fields, sizeof fields));
   INSTAR_CHECK(barrier(call));

@@ -18,6 +18,7 @@ Result<HostFile> HostFile::open(sdk::NodeRef node, bool flushes) {
   INSTAR_TRY(const instar_node_limits limits, node.limits());
   HostFile file;
   file.node_ = node;
+  file.events_ = sdk::DebugEvents(node);
   file.size_ = size;
   file.flushes_ = flushes;
   file.zero_init_ = (limits.flags & INSTAR_NODE_ZERO_INIT) != 0;
@@ -26,6 +27,7 @@ Result<HostFile> HostFile::open(sdk::NodeRef node, bool flushes) {
 
 HostFile& HostFile::operator=(HostFile&& other) noexcept {
   node_ = other.node_;
+  events_ = other.events_;
   size_.store(other.size_.load());
   flushes_ = other.flushes_;
   zero_init_ = other.zero_init_;

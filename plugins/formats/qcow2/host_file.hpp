@@ -40,11 +40,15 @@ class HostFile {
   Status resize(const Call& call, uint64_t end, uint32_t mode = INSTAR_PREALLOCATION_OFF);
   /** A barrier: what was written before is on stable storage before what is written after. */
   Status flush(const Call& call) const;
+  /** Tells the file what is about to happen; somebody listens in tests of errors only. */
+  void say(const char* event) const { events_.say(event); }
+  bool is_watched() const { return static_cast<bool>(events_); }
   /** Somebody else wrote up to `end`. */
   void note_end(uint64_t end);
 
  private:
   sdk::NodeRef node_;
+  sdk::DebugEvents events_;
   std::atomic<uint64_t> size_{0};
   bool flushes_ = true;
   bool zero_init_ = false;

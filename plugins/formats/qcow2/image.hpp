@@ -248,6 +248,12 @@ class Image {
                          std::vector<ClusterRange>* unused);
   Status trim(const Call& call, const std::vector<ClusterRange>& unused);
 
+  // start_over.cc
+  bool can_start_over() const;
+  Status start_over(const Call& call);
+  Status switch_tables(const Call& call);
+  Status count_anew(const Call& call, uint64_t clusters);
+
   // amend.cc and its kin
   struct Amendment;
   class AmendProgress;

@@ -33,7 +33,7 @@ L2Tables::L2Tables(const Geometry& geometry, HostFile& file, bool external_data,
                    uint64_t slice_size, uint64_t cache_bytes)
     : geometry_(geometry),
       file_(file),
-      cache_(file, slice_size, cache_bytes),
+      cache_(file, {"l2_load", "l2_update"}, slice_size, cache_bytes),
       external_data_(external_data) {}
 
 Status L2Tables::load_l1(const Call& call, uint64_t offset, uint32_t entries) {
@@ -78,6 +78,7 @@ void L2Tables::set(const Slice& slice, uint64_t index, Entry entry) {
 Status L2Tables::set_table(const Call& call, uint64_t guest, uint64_t host) {
   const uint64_t l1_index = geometry_.l1_index(guest);
   const uint64_t old = l1_[l1_index] & kL1OffsetMask;
+  if (old != 0) file_.say("l2_alloc.cow_read");
   std::vector<uint8_t> copy(old != 0 ? cache_.slice_size() : 0);
   for (uint64_t at = 0; at < geometry_.cluster_size; at += cache_.slice_size()) {
     if (old != 0) {
@@ -87,6 +88,7 @@ Status L2Tables::set_table(const Call& call, uint64_t guest, uint64_t host) {
     INSTAR_TRY(uint8_t * to, cache_.get_new(host + at));
     std::copy(copy.begin(), copy.end(), to);
   }
+  file_.say("l2_alloc.write");
   l1_[l1_index] = host | kEntryCopied;
   dirty_l1_.insert(l1_index);
   return {};
@@ -221,6 +223,7 @@ Status L2Tables::write_l1(const Call& call) {
     bytes.resize(count * 8);
     for (uint64_t i = 0; i < count; ++i)
       store_be(bytes.data() + i * 8, l1_[first + i]);
+    file_.say("l1_update");
     INSTAR_CHECK(file_.write(call, l1_offset_ + first * 8, bytes.data(), bytes.size()));
   }
   dirty_l1_.clear();

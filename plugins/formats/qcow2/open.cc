@@ -145,7 +145,7 @@ Status Image::load_metadata(const Call& call) {
 bool Image::offers(std::string_view id) const {
   const bool writable = (flags_ & INSTAR_OPEN_WRITE) != 0;
   if (id == INSTAR_COMPRESS_ID) return writable && !header_.has_data_file();
-  if (id == INSTAR_MAP_ID) return !cipher_;
+  if (id == INSTAR_MAP_ID) return !cipher_ && !file_.is_watched();
   return true;
 }
 

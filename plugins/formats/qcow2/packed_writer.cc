@@ -12,6 +12,7 @@ Status PackedWriter::write_out(const Call& call, Lock& lock, Chunk chunk) {
   if (chunk.bytes.empty()) return {};
   writing_.push_back(&chunk);
   lock.unlock();
+  file_.say("write_compressed");
   auto result = file_.write(call, chunk.offset, chunk.bytes.data(), chunk.bytes.size());
   lock.lock();
   writing_.erase(std::find(writing_.begin(), writing_.end(), &chunk));

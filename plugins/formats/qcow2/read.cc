@@ -53,6 +53,7 @@ Status Image::read_run(const Call& call, const Run& run, const IoVec& to, uint64
 }
 
 Status Image::read_plain(const Call& call, const Run& run, const IoVec& to, uint64_t position) {
+  file_.say("read_aio");
   INSTAR_CHECK(data().read(call, run.host, to, position, run.length));
   if (!cipher_) return {};
   return cipher_->decrypt(run.guest, run.host, to, position, run.length);
@@ -64,6 +65,7 @@ Status Image::read_backing(const Call& call, uint64_t guest, const IoVec& to, ui
   if (present < length) to.fill_zero(position + present, length - present);
   if (present == 0) return {};
   const IoSlice slice(to, position, present);
+  file_.say("read_backing_aio");
   return backing_.read(call, guest, slice.vec());
 }
 

@@ -45,12 +45,15 @@ void Refcounts::set_entry(uint8_t* block, uint64_t index, uint32_t order, uint64
 
 Refcounts::Refcounts(const Geometry& geometry, HostFile& file, uint64_t slice_size,
                      uint64_t cache_bytes)
-    : geometry_(geometry), file_(file), blocks_(file, slice_size, cache_bytes) {}
+    : geometry_(geometry),
+      file_(file),
+      blocks_(file, {"refblock_load", "refblock_update_part"}, slice_size, cache_bytes) {}
 
 Status Refcounts::load(const Call& call, uint64_t offset, uint32_t clusters) {
   if (loaded_) return {};
   const uint64_t bytes = uint64_t{clusters} << geometry_.cluster_bits;
   table_.resize(bytes / 8);
+  file_.say("reftable_load");
   INSTAR_CHECK(file_.read(call, offset, table_.data(), bytes));
   for (auto& item : table_)
     item = load_be<uint64_t>(&item);
@@ -160,6 +163,8 @@ Status Refcounts::decrease(const Call& call, ClusterRange range,
 /** Puts the block with number `index` into a cluster, which is not counted yet. */
 Status Refcounts::make_block(uint64_t index, uint64_t cluster) {
   const uint64_t offset = cluster << geometry_.cluster_bits;
+  file_.say("refblock_alloc");
+  file_.say("refblock_alloc.write");
   for (uint64_t at = 0; at < geometry_.cluster_size; at += blocks_.slice_size())
     INSTAR_CHECK(blocks_.get_new(offset + at));
   table_[index] = offset;
@@ -178,6 +183,7 @@ Status Refcounts::set_new(const Call& call, ClusterRange range) {
 
 /** A larger table at the end of the file, with the blocks that count it and themselves. */
 Status Refcounts::grow_table(const Call& call, uint64_t index) {
+  file_.say("reftable_grow");
   const uint64_t per_cluster = geometry_.cluster_size / 8;
   const uint64_t wanted = std::max<uint64_t>(index + 1, table_.size() + table_.size() / 2);
   uint64_t clusters = sdk::div_up(wanted, per_cluster);
@@ -265,6 +271,7 @@ Result<uint64_t> Refcounts::find_free(const Call& call) {
 }
 
 Result<ClusterRange> Refcounts::allocate(const Call& call, uint64_t want) {
+  file_.say("cluster_alloc");
   INSTAR_TRY(const uint64_t first, find_free(call));
   INSTAR_TRY(const uint64_t count, free_run(call, first, want));
   INSTAR_CHECK(admit(call, {first, count}));
@@ -283,6 +290,7 @@ Result<uint64_t> Refcounts::allocate_at(const Call& call, uint64_t first, uint64
 }
 
 Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
+  file_.say("cluster_alloc");
   INSTAR_TRY(const uint64_t first, find_room(call, count));
   if (first >= end_) return run_at_end(call, count);
   INSTAR_CHECK(admit(call, {first, count}));
@@ -324,6 +332,7 @@ Status Refcounts::write_table(const Call& call) {
       store_be(bytes.data() + i * 8, table_[first + i]);
     return file_.write(call, table_offset_ + first * 8, bytes.data(), bytes.size());
   };
+  file_.say(moved() ? "refblock_alloc.write_table" : "refblock_alloc.hookup");
   if (moved()) {
     INSTAR_CHECK(put(0, table_.size()));
   } else {

@@ -68,6 +68,12 @@ class Refcounts {
   void forget_blocks() { blocks_.clear(); }
   void note_free(uint64_t cluster) { hint_ = std::min(hint_, cluster); }
 
+  /** Of an image whose blocks count nothing: the first `count` clusters are in use now. */
+  Status take_first(const Call& call, uint64_t count) {
+    INSTAR_CHECK(set_new(call, {0, count}));
+    hint_ = count;
+    return {};
+  }
   /** Sets aside `want` clusters in a row behind all that was ever used. */
   Result<uint64_t> allocate_area(const Call& call, uint64_t want);
   /** The first place with `want` free clusters in a row, or the end. Sets nothing aside. */

@@ -101,14 +101,17 @@ Status Image::grow_l1(const Call& call, uint64_t entries) {
   if (entries <= l2_.l1().size()) return {};
   INSTAR_CHECK(begin_change(call, lock));
   const uint64_t clusters = geometry_.clusters(entries * 8);
+  file_.say("l1_grow.alloc_table");
   INSTAR_TRY(const uint64_t first, refcounts_.allocate_area(call, clusters));
   const uint64_t offset = first << geometry_.cluster_bits;
   INSTAR_CHECK(write_metadata(call, lock));
   std::vector<uint8_t> bytes(clusters << geometry_.cluster_bits);
   for (size_t i = 0; i < l2_.l1().size(); ++i)
     store_be(bytes.data() + i * 8, l2_.l1()[i]);
+  file_.say("l1_grow.write_table");
   INSTAR_CHECK(file_.write(call, offset, bytes.data(), bytes.size()));
   INSTAR_CHECK(barrier(call));
+  file_.say("l1_grow.activate_table");
   struct {
     Be<uint32_t> entries;
     Be<uint64_t> offset;

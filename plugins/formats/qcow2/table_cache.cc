@@ -8,8 +8,9 @@ namespace {
 constexpr size_t kMaxPieces = 512;  // of one request
 }
 
-TableCache::TableCache(HostFile& file, uint64_t slice_size, uint64_t capacity)
+TableCache::TableCache(HostFile& file, Events events, uint64_t slice_size, uint64_t capacity)
     : file_(file),
+      events_(events),
       slice_size_(slice_size),
       max_slices_(static_cast<size_t>(std::max<uint64_t>(capacity / slice_size, 4))) {}
 
@@ -59,6 +60,7 @@ Result<uint8_t*> TableCache::get(const Call& call, uint64_t offset) {
     return present->data.get();
   }
   Slice& slice = take(offset);
+  file_.say(events_.load);
   auto loaded = file_.read(call, offset, slice.data.get(), slice_size_);
   if (!loaded) {
     drop(slice);
@@ -102,6 +104,7 @@ Status TableCache::write_back(const Call& call, const Guard& guard) {
       pieces.push_back({dirty[i++]->data.get(), slice_size_});
     const IoVec run(pieces.data(), pieces.size());
     if (guard) INSTAR_CHECK(guard(begin, pieces.size() * slice_size_));
+    file_.say(events_.update);
     INSTAR_CHECK(file_.write(call, begin, run, 0, pieces.size() * slice_size_));
     for (size_t done = first; done < i; ++done)
       dirty[done]->dirty = false;

@@ -14,9 +14,14 @@ namespace instar::qcow2 {
 
 class TableCache {
  public:
+  /** What the file is told before a slice is read or written. */
+  struct Events {
+    const char* load;
+    const char* update;
+  };
   /** @param slice_size bytes, a power of two that divides the cluster size.
    *  @param capacity bytes; only dirty slices may make it larger for a while. */
-  TableCache(HostFile& file, uint64_t slice_size, uint64_t capacity);
+  TableCache(HostFile& file, Events events, uint64_t slice_size, uint64_t capacity);
 
   uint64_t slice_size() const { return slice_size_; }
   /** The slice that holds host byte `offset`. Valid until the next get or get_new. */
@@ -53,6 +58,7 @@ class TableCache {
   void drop(Slice& slice);
 
   HostFile& file_;
+  const Events events_;
   uint64_t slice_size_;
   size_t max_slices_;
   size_t dirty_count_ = 0;

@@ -209,6 +209,7 @@ Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t e
 Status Image::copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* to) {
   const uint64_t content_end = std::clamp(size(), begin, end);
   std::memset(to + (content_end - begin), 0, end - content_end);
+  file_.say("cow_read");
   return read_unlocked(call, begin, to, content_end - begin);
 }
 
@@ -216,6 +217,7 @@ Status Image::copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* 
 Status Image::write_host(const Call& call, const Piece& piece, uint64_t begin, const IoVec& from,
                          uint64_t position, uint64_t length) {
   const uint64_t host = piece.host + (begin - geometry_.cluster_start(piece.begin));
+  file_.say("write_aio");
   if (cipher_) return cipher_->write(call, data(), begin, host, from, position, length);
   return data().write(call, host, from, position, length);
 }

@@ -104,11 +104,13 @@ bool RawNode::inside(uint64_t offset, uint64_t length) const {
 
 Status RawNode::read(const Call& call, uint64_t offset, IoVec to) const {
   if (!inside(offset, to.length())) return fail(EINVAL, sdk::errno_text(EINVAL));
+  events_.say("read_aio");
   return file_.read(call, offset_ + offset, to);
 }
 
 Status RawNode::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) const {
   if (!inside(offset, from.length())) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  events_.say("write_aio");
   return file_.write(call, offset_ + offset, from, flags);
 }
 
@@ -170,6 +172,7 @@ void RawNode::info(sdk::JsonWriter& json) const {
 
 bool RawNode::offers(std::string_view id) const {
   void* self = nullptr;
+  if (id == INSTAR_MAP_ID) return !events_;
   if (id == INSTAR_RAWFD_ID) return file_.interface<void>(INSTAR_RAWFD_ID, &self) != nullptr;
   return true;
 }

@@ -46,10 +46,11 @@ class RawNode {
 
  private:
   RawNode(sdk::NodeRef file, uint64_t offset, std::optional<uint64_t> fixed_size)
-      : file_(file), offset_(offset), fixed_size_(fixed_size) {}
+      : file_(file), events_(file), offset_(offset), fixed_size_(fixed_size) {}
   bool inside(uint64_t offset, uint64_t length) const;
 
   const sdk::NodeRef file_;
+  const sdk::DebugEvents events_;
   const uint64_t offset_;
   const std::optional<uint64_t> fixed_size_;
 };
