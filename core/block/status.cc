@@ -140,6 +140,14 @@ class Walk {
     return size && offset >= *size;
   }
 
+  /** Where the bytes of a filter lie: at the same offset below. */
+  static Node* below_filters(Node* node) {
+    while (node->kind() == NodeKind::kFilter && !node->children().empty() &&
+           node->children()[0].role == INSTAR_CHILD_FILTERED)
+      node = node->children()[0].node.get();
+    return node;
+  }
+
   /** Follows an answer's offset towards the protocol node. */
   Question locate(Question part, Node& node, const instar_extent& answer) const {
     const bool has_offset = (answer.flags & INSTAR_EXTENT_OFFSET) != 0;
@@ -156,7 +164,8 @@ class Walk {
       return part;
     }
     Node* child = node.children()[answer.child].node.get();
-    part.extent.file = child;
+    const bool passes = node.children()[answer.child].role == INSTAR_CHILD_FILTERED;
+    part.extent.file = passes ? below_filters(child) : child;
     part.extent.file_offset = answer.child_offset;
     const bool wants_holes = options_.want_zero && (answer.flags & INSTAR_EXTENT_RECURSE) != 0 &&
                              (answer.flags & INSTAR_EXTENT_DATA) != 0;

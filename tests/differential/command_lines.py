@@ -28,6 +28,7 @@ PREPARE = r"""
 rm -rf samples
 printf 'just text\n' >note.txt
 : >empty.bin
+printf '[inject-error]\nevent = "read_aio"\n' >rules
 printf x >one.byte
 head -c 1000 /dev/zero >odd.raw
 head -c 100 a.qcow2 >short.qcow2
@@ -1159,6 +1160,100 @@ check +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 check luks.qcow2
 """.strip().split("\n")
 
+BLKDEBUG = "driver=qcow2,file.driver=blkdebug,file.image.filename=a.qcow2"
+QUORUM = "driver=quorum,children.0.driver=raw,children.0.file.filename=a.raw,children.1.driver=qcow2,children.1.file.filename=a.qcow2"
+FILTERS = """
+info blkdebug::a.qcow2
+info --output=json blkdebug:rules:a.qcow2
+info blkdebug:a.qcow2
+info blkdebug:nosuch:a.qcow2
+info blkdebug:folder:a.qcow2
+info blkdebug:note.txt:a.qcow2
+info blkdebug::
+info blkdebug::gone.qcow2
+info -f blkdebug a.qcow2
+info -f raw blkdebug::a.qcow2
+info --backing-chain blkdebug::third.qcow2
+info --image-opts driver=blkdebug
+info --image-opts driver=blkdebug,image.filename=a.qcow2
+info --image-opts driver=blkdebug,image.filename=a.qcow2,foo=1
+info --image-opts driver=blkdebug,image.filename=a.qcow2,align=3
+info --image-opts driver=blkdebug,image.filename=a.qcow2,align=4096,max-transfer=5000
+info --image-opts driver=blkdebug,image.filename=a.qcow2,align=512,opt-write-zero=4096,max-write-zero=8192,max-discard=65536
+info --image-opts driver=blkdebug,image.filename=a.qcow2,take-child-perms.0=write
+info --image-opts driver=blkdebug,image.filename=a.qcow2,unshare-child-perms.0=foo
+info --image-opts file.driver=blkdebug,file.image=a.qcow2
+info --image-opts file.driver=blkdebug,file.filename=a.qcow2
+info --image-opts +B,file.align=4096
+info --image-opts +B,file.inject-error.0.event=l2_load
+info --image-opts +B,file.inject-error.event=l2_load,file.config=rules
+info --image-opts +B,file.inject-error.event=none
+info --image-opts +B,file.inject-error.foo=5
+info --image-opts +B,file.inject-error.0.foo=5
+info --image-opts +B,file.inject-error.0.event=bogus
+info --image-opts +B,file.inject-error.0.errno=1
+info --image-opts +B,file.inject-error.0.event=read_aio,file.inject-error.0.errno=abc
+info --image-opts +B,file.inject-error.0.event=read_aio,file.inject-error.0.once=abc
+info --image-opts +B,file.inject-error.1.event=read_aio
+info --image-opts +B,file.set-state.0.event=read_aio,file.set-state.0.new_state=x
+create -f qcow2 blkdebug::new.qcow2 1M
+create -f blkdebug x 1M
+create -f qcow2 -b blkdebug::a.qcow2 -F qcow2 x
+map blkdebug::a.raw
+map --output=json blkdebug::a.qcow2
+map --image-opts +B,file.inject-error.event=l2_load
+compare blkdebug:rules:a.qcow2 a.qcow2
+compare blkdebug:rules:a.qcow2 empty.qcow2
+convert -O raw blkdebug:rules:a.qcow2 x
+convert -O qcow2 blkdebug::over.qcow2 x
+convert -O raw --image-opts +B,file.inject-error.event=l2_load x
+check blkdebug::a.qcow2
+commit blkdebug::over.qcow2
+commit blkdebug:rules:over.qcow2
+rebase -b  blkdebug::over.qcow2
+resize blkdebug::a.qcow2 8M
+snapshot -c one blkdebug::a.qcow2
+info blkverify:a.raw:a.qcow2
+info blkverify:a.raw
+info blkverify::a.qcow2
+info --image-opts driver=blkverify,raw.filename=a.raw,test.filename=a.qcow2
+info --image-opts driver=blkverify,raw.filename=a.raw
+map blkverify:a.raw:a.qcow2
+compare blkverify:a.raw:a.qcow2 a.raw
+info --image-opts +Q,vote-threshold=2
+info --output=json --image-opts +Q,vote-threshold=1,read-pattern=fifo
+info --image-opts +Q,vote-threshold=2,blkverify=on
+info --image-opts +Q,vote-threshold=1,blkverify=on
+info --image-opts +Q,vote-threshold=2,rewrite-corrupted=on
+info --image-opts +Q,vote-threshold=0
+info --image-opts +Q,vote-threshold=3
+info --image-opts +Q,vote-threshold=x
+info --image-opts +Q,vote-threshold=1,read-pattern=foo
+info --image-opts +Q,foo=1,vote-threshold=1
+info --image-opts driver=quorum
+info --image-opts driver=quorum,vote-threshold=1,children.0.filename=a.raw
+map --image-opts +Q,vote-threshold=2
+convert -O raw --image-opts +Q,vote-threshold=2 x
+compare --image-opts +Q,vote-threshold=2 driver=raw,file.filename=a.raw
+compare --image-opts driver=quorum,vote-threshold=2,children.0.driver=raw,children.0.file.filename=a.raw,children.1.driver=qcow2,children.1.file.filename=empty.qcow2 driver=raw,file.filename=a.raw
+info --image-opts driver=preallocate,file.filename=a.qcow2
+info --image-opts driver=preallocate,file.filename=a.qcow2,prealloc-align=3
+convert -n --target-image-opts a.qcow2 driver=raw,file.driver=preallocate,file.file.filename=a.raw
+convert -n --target-image-opts a.raw driver=compress,file.driver=qcow2,file.file.filename=empty.qcow2
+convert -n --target-image-opts a.raw driver=compress,file.filename=a.raw
+info --image-opts driver=compress,file.filename=a.qcow2
+info --image-opts driver=compress,file.driver=qcow2,file.file.filename=a.qcow2
+info --image-opts driver=copy-on-read,file.filename=a.qcow2
+convert -n --target-image-opts a.raw driver=copy-on-read,file.driver=qcow2,file.file.filename=empty.qcow2
+info --image-opts driver=blklogwrites,file.filename=a.qcow2
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=nosuch
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw,log-append=on
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw,log-sector-size=3
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw,log-append=on,log-sector-size=512
+info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw,log-super-update-interval=0
+""".strip().split("\n")
+
 
 def lines():
     """All command lines, each a list of arguments."""
@@ -1168,6 +1263,8 @@ def lines():
             yield line.split(" ")
     for line in ENCRYPTION:
         yield line.replace("+S", f"--object {SECRET}").split(" ")
+    for line in FILTERS:
+        yield line.replace("+B", BLKDEBUG).replace("+Q", QUORUM).split(" ")
     for size in SIZES:
         yield ["create", "-f", "qcow2", "x", size]
         yield ["create", "-f", "raw", "x", size]

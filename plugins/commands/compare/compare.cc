@@ -69,6 +69,7 @@ class Compare {
                                                 images[1].abi(), strict, &reporter, &result);
     if (failed < 0) {
       context.error(call.error(failed));
+      if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");
       return failed == -ENODATA ? 3 : 4;
     }
     if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");

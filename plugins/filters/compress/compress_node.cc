@@ -68,8 +68,7 @@ Status CompressNode::write(const Call& call, uint64_t offset, IoVec from, uint32
     if (packed_length < 0) return packing.error(packed_length);
     sdk::OutgoingCall storing(&call);
     INSTAR_CHECK(storing.status(packer_->store(packer_self_, storing.abi(), offset + at, n,
-                                               packed.data(),
-                                               static_cast<size_t>(packed_length))));
+                                               packed.data(), static_cast<size_t>(packed_length))));
   }
   return (flags & INSTAR_WRITE_FUA) != 0 ? below_.flush(call) : Status{};
 }

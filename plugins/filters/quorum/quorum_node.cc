@@ -33,10 +33,9 @@ class ErrorVotes {
     if (slot.first++ == 0) slot.second = std::move(error);
   }
   Error winner() const {
-    const auto most =
-        std::max_element(votes_.begin(), votes_.end(), [](const auto& a, const auto& b) {
-          return a.second.first < b.second.first;
-        });
+    const auto most = std::max_element(
+        votes_.begin(), votes_.end(),
+        [](const auto& a, const auto& b) { return a.second.first < b.second.first; });
     return most->second.second;
   }
 
@@ -72,9 +71,8 @@ Result<std::unique_ptr<QuorumNode>> QuorumNode::open(sdk::OpenContext& context) 
   std::vector<NodeRef> copies;
   for (size_t i = 0;; ++i) {
     const std::string name = cat("children.", i);
-    INSTAR_TRY(const NodeRef copy,
-               context.child(name.c_str(), INSTAR_CHILD_DATA, nullptr, nullptr,
-                             INSTAR_CHILD_OPTIONAL | INSTAR_CHILD_PROBED));
+    INSTAR_TRY(const NodeRef copy, context.child(name.c_str(), INSTAR_CHILD_DATA, nullptr, nullptr,
+                                                 INSTAR_CHILD_OPTIONAL | INSTAR_CHILD_PROBED));
     if (!copy) break;
     copies.push_back(copy);
   }
@@ -133,8 +131,9 @@ Result<std::vector<QuorumNode::Answer>> QuorumNode::read_all(const Call& call, u
       continue;
     }
     ++done;
-    const auto same = std::find_if(answers.begin(), answers.end(),
-                                   [&](const Answer& other) { return other.bytes == answer.bytes; });
+    const auto same = std::find_if(answers.begin(), answers.end(), [&](const Answer& other) {
+      return other.bytes == answer.bytes;
+    });
     if (same == answers.end()) {
       answers.push_back(std::move(answer));
       continue;
@@ -158,9 +157,9 @@ Status QuorumNode::read(const Call& call, uint64_t offset, IoVec to) const {
       if (settings_.tells_differences) {
         const auto& [one, two] = std::pair(answers[0].bytes, answers[1].bytes);
         const auto differ = std::mismatch(one.begin(), one.end(), two.begin()).first;
-        const auto text = cat("quorum: read offset=", offset, " bytes=", length,
-                              " contents mismatch at offset ",
-                              offset + at + static_cast<uint64_t>(differ - one.begin()), "\n");
+        const auto text =
+            cat("quorum: read offset=", offset, " bytes=", length, " contents mismatch at offset ",
+                offset + at + static_cast<uint64_t>(differ - one.begin()), "\n");
         std::fwrite(text.data(), 1, text.size(), stderr);
       }
       if (winner->votes < settings_.threshold) return fail(EIO, sdk::errno_text(EIO));

@@ -299,7 +299,8 @@ Status check_snapshot_pointer(const Header& header, const char* name) {
 
 Result<Header> read_header(const Call& call, const HostFile& file, bool for_check) {
   HeaderV3 raw;
-  INSTAR_CHECK(file.read(call, 0, &raw, sizeof raw));
+  if (const auto got = file.read(call, 0, &raw, sizeof raw); !got)
+    return fail(got.error().code, "Could not read qcow2 header: ", got.error().message);
   if (raw.v2.magic != kMagic) return fail(EINVAL, "Image is not in qcow2 format");
   const uint32_t version = raw.v2.version;
   if (version < 2 || version > 3) return fail(ENOTSUP, "Unsupported qcow2 version ", version);
