@@ -24,9 +24,27 @@ json::object identity_of(const Driver& driver, const json::object& given) {
   return kept;
 }
 
-json::object parsed(const std::string& text) {
-  auto value = options::parse_driver_json(text);
-  return value && value->is_object() ? std::move(value->as_object()) : json::object{};
+/** The same members, the last one first: so that what was printed is printed in that order again. */
+json::value mirrored(const json::value& value) {
+  if (const auto* array = value.if_array()) {
+    json::array copy;
+    for (const auto& item : *array)
+      copy.push_back(mirrored(item));
+    return copy;
+  }
+  const auto* object = value.if_object();
+  if (object == nullptr) return value;
+  json::object copy;
+  for (size_t i = object->size(); i-- > 0;) {
+    const auto& member = object->begin()[static_cast<ptrdiff_t>(i)];
+    copy.emplace(member.key(), mirrored(member.value()));
+  }
+  return copy;
+}
+
+json::value parsed(const std::string& text) {
+  const auto value = options::parse_driver_json(text);
+  return value && value->is_object() ? mirrored(*value) : json::value(json::object{});
 }
 
 /** A protocol's own: the name it was opened by, or its file name if that says it all. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The graph over the plugins raw, file and null-co, which stand beside the test.
+// The graph over the plugins raw, file, null-co, blkdebug and quorum, which stand beside the test.
 #include "core/block/graph.hpp"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,8 @@ class GraphTest : public testing::Test {
     registry::Settings settings;
     settings.search.system_folder = "/nonexistent";
     const auto here = std::filesystem::path(start()) / "plugins";
-    for (const auto* folder : {"formats/raw", "protocols/file", "protocols/null"})
+    for (const auto* folder :
+         {"formats/raw", "protocols/file", "protocols/null", "filters/blkdebug", "filters/quorum"})
       for (const auto& file : std::filesystem::directory_iterator(here / folder))
         if (file.path().extension() == ".so")
           settings.search.plugin_files.push_back(std::filesystem::canonical(file.path()));
@@ -238,6 +239,56 @@ TEST_F(GraphTest, SurvivesAnyName) {
   for (int i = 0; i < 3000; ++i)
     deep += R"({"file":)";
   EXPECT_NE(error(deep), "opened");
+}
+
+TEST_F(GraphTest, FiltersHaveNamesOfTheirOwn) {
+  ASSERT_TRUE(create("a.raw", "raw", 4096));
+  std::ofstream("rules") << "[inject-error]\nevent = \"read_aio\"\n";
+  const auto named = open("blkdebug:rules:a.raw");
+  ASSERT_TRUE(named);
+  EXPECT_EQ((*named)->driver(), "raw");
+  EXPECT_EQ((*named)->filename(), "blkdebug:rules:a.raw");
+  EXPECT_EQ((*named)->file()->kind(), NodeKind::kFilter);
+  EXPECT_EQ((*named)->file()->file()->filename(), "a.raw");
+  EXPECT_EQ((*open("a.raw", 0, "blkdebug"))->filename(), "blkdebug::a.raw");
+  EXPECT_EQ((*open("driver=blkdebug,image.filename=a.raw,inject-error.0.event=none", 0, {}, true))
+                ->filename(),
+            R"(json:{"image": {"driver": "file", "filename": "a.raw"}, "driver": "blkdebug", )"
+            R"("inject-error.0.event": "none"})");
+  EXPECT_EQ(error("driver=blkdebug,image.filename=a.raw,foo.bar=1", true),
+            "Could not open 'driver=blkdebug,image.filename=a.raw,foo.bar=1': Block protocol "
+            "'blkdebug' doesn't support the option 'foo.bar'");
+  EXPECT_FALSE(create("blkdebug::b.raw", "raw", 4096));
+}
+
+TEST_F(GraphTest, FiltersAreToldOfEvents) {
+  ASSERT_TRUE(create("a.raw", "raw", 4096));
+  const auto open_with = [&](const std::string& rule) {
+    return *open(
+        "file.driver=blkdebug,driver=raw,file.image.filename=a.raw,file.inject-error." + rule,
+        INSTAR_OPEN_WRITE, {}, true);
+  };
+  char byte = 0;
+  EXPECT_FALSE(open_with("event=read_aio")->read(kCall, 0, &byte, 1));
+  EXPECT_TRUE(open_with("event=read_aio")->write(kCall, 0, &byte, 1));
+  EXPECT_FALSE(open_with("event=pwritev")->write(kCall, 0, &byte, 1));
+  EXPECT_FALSE(open_with("event=flush_to_disk")->flush(kCall));
+  EXPECT_FALSE(open_with("event=pwritev_rmw.head,file.align=512")->write(kCall, 5, &byte, 1));
+  EXPECT_TRUE(open_with("event=pwritev_rmw.head,file.align=512")->write(kCall, 512, &byte, 1));
+  EXPECT_FALSE(open_with("event=pwritev_rmw.tail,file.align=512")->write(kCall, 512, &byte, 1));
+}
+
+TEST_F(GraphTest, MembersOfAFilterAreAListAndProbed) {
+  ASSERT_TRUE(create("a.raw", "raw", 4096));
+  const auto node = open(
+      "driver=quorum,vote-threshold=1,children.0.file.filename=a.raw,children.1.driver=null-co,"
+      "children.1.size=4096",
+      0, {}, true);
+  ASSERT_TRUE(node);
+  EXPECT_EQ((*node)->filename(),
+            R"(json:{"children": [{"driver": "raw", "file": {"driver": "file", "filename": )"
+            R"("a.raw"}}, {"driver": "null-co", "size": "4096"}], "driver": "quorum", )"
+            R"("vote-threshold": "1"})");
 }
 
 }  // namespace

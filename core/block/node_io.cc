@@ -252,8 +252,7 @@ Status Node::write_bounced(const Call& call, uint64_t offset, const IoVec& from,
 Status Node::fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t wanted_begin,
                         uint64_t wanted_end, uint8_t* buffer) {
   const uint64_t unit = driver_limits_.request_alignment;
-  const auto fill = [&](uint64_t block, const char* before, const char* after) -> Status {
-    note(before);
+  const auto fill = [&](uint64_t block) -> Status {
     INSTAR_TRY(const uint64_t size, size_covering(block + unit));
     if (block >= size) {
       std::memset(buffer + (block - begin), 0, unit);
@@ -264,14 +263,23 @@ Status Node::fill_edges(const Call& call, uint64_t begin, uint64_t end, uint64_t
     const instar_iovec piece{aligned.data(), static_cast<size_t>(unit)};
     INSTAR_CHECK(read_driver(call, block, IoVec(&piece, 1)));
     std::memcpy(buffer + (block - begin), aligned.data(), unit);
-    note(after);
     return {};
   };
   const bool head = wanted_begin != begin;
-  if (head) INSTAR_CHECK(fill(begin, "pwritev_rmw.head", "pwritev_rmw.after_head"));
+  const bool tail = wanted_end != end;
   const uint64_t last = end - unit;
-  if (wanted_end != end && !(head && last == begin))
-    INSTAR_CHECK(fill(last, "pwritev_rmw.tail", "pwritev_rmw.after_tail"));
+  const bool same = head && tail && last == begin;
+  if (head) {
+    note("pwritev_rmw.head");
+    if (same) note("pwritev_rmw.tail");
+    INSTAR_CHECK(fill(begin));
+    note("pwritev_rmw.after_head");
+    if (same) note("pwritev_rmw.after_tail");
+  }
+  if (!tail || same) return {};
+  note("pwritev_rmw.tail");
+  INSTAR_CHECK(fill(last));
+  note("pwritev_rmw.after_tail");
   return {};
 }
 

@@ -45,11 +45,23 @@ Result<instar_node*> StoreHost::add(std::string name, instar_child_role role,
   return abi;
 }
 
+/** The image's own file: that of a format, what a filter passes through, or the one copy of several
+ * that there is. */
+bool StoreHost::stands_on(const instar_child_request& request) const {
+  if (request.role == INSTAR_CHILD_FILE || request.role == INSTAR_CHILD_FILTERED) return true;
+  const bool first = (request.flags & INSTAR_CHILD_OPTIONAL) == 0 || children_.empty();
+  return std::string_view(request.name) == "file" ||
+         ((request.flags & INSTAR_CHILD_PROBED) != 0 && first);
+}
+
 Result<instar_node*> StoreHost::child(const instar_child_request& request, uint32_t& id) {
   const std::string name = request.name;
-  const std::string file = request.role == INSTAR_CHILD_FILE || name == "file" ? ""
-                           : request.reference != nullptr                      ? request.reference
-                                                                               : name;
+  const std::string file = stands_on(request)             ? ""
+                           : request.reference != nullptr ? request.reference
+                                                          : name;
+  // What a filter has besides what it stands on, a log, is empty at first.
+  const bool own = request.reference == nullptr && (request.flags & INSTAR_CHILD_OPTIONAL) == 0;
+  if (own && !store_.disks.contains(file)) store_.disks[file] = std::make_shared<Disk>();
   const auto found = store_.disks.find(file);
   if (found == store_.disks.end()) {
     const bool wanted =

@@ -23,6 +23,7 @@ class StoreHost {
   const std::vector<block::Child>& children() const { return children_; }
 
  private:
+  bool stands_on(const instar_child_request& request) const;
   Result<instar_node*> child(const instar_child_request& request, uint32_t& id);
   Result<instar_node*> create_file(const char* name, uint64_t size);
   Result<instar_node*> open_file(const char* name);
