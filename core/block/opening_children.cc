@@ -108,7 +108,9 @@ Result<NodePtr> Opening::request_child(const instar_child_request& request) {
   auto options = options::take_subtree(options_, name + ".");
   const auto reference = take_reference(name);
   const bool optional = (request.flags & INSTAR_CHILD_OPTIONAL) != 0;
-  if (optional && request.role == INSTAR_CHILD_DATA && (request_.flags & INSTAR_OPEN_NO_IO) != 0)
+  const bool probed = (request.flags & INSTAR_CHILD_PROBED) != 0;  // then it is all that there is
+  if (optional && !probed && request.role == INSTAR_CHILD_DATA &&
+      (request_.flags & INSTAR_OPEN_NO_IO) != 0)
     return NodePtr();
   if (reference) {
     backing_overridden_ |= backing;

@@ -53,12 +53,18 @@ class Compare {
       }
       images[i] = *std::move(opened);
     }
-    return compare(context, images, strict, quiet, progress && !quiet);
+    return compare(context, images, files, strict, quiet, progress && !quiet);
   }
 
  private:
-  static int compare(CommandContext& context, const Image (&images)[2], bool strict, bool quiet,
-                     bool show) {
+  /** Calls an image what the user called it. */
+  static Error renamed(Error error, const std::string& own, const std::string& given) {
+    const size_t at = error.message.find(own);
+    if (!own.empty() && at != std::string::npos) error.message.replace(at, own.size(), given);
+    return error;
+  }
+  static int compare(CommandContext& context, const Image (&images)[2],
+                     const std::vector<std::string>& files, bool strict, bool quiet, bool show) {
     instar_compare_result result{};
     result.struct_size = sizeof result;
     OutgoingCall call(&context.call());
@@ -68,7 +74,9 @@ class Compare {
     const int failed = context.engine().compare(context.host().abi(), call.abi(), images[0].abi(),
                                                 images[1].abi(), strict, &reporter, &result);
     if (failed < 0) {
-      context.error(call.error(failed));
+      const size_t which = result.failed_image == 2 ? 1 : 0;
+      context.error(
+          renamed(call.error(failed), context.graph().filename(images[which].abi()), files[which]));
       if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");
       return failed == -ENODATA ? 3 : 4;
     }
