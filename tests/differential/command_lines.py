@@ -1240,7 +1240,6 @@ info --image-opts driver=preallocate,file.filename=a.qcow2
 info --image-opts driver=preallocate,file.filename=a.qcow2,prealloc-align=3
 convert -n --target-image-opts a.qcow2 driver=raw,file.driver=preallocate,file.file.filename=a.raw
 convert -n --target-image-opts a.raw driver=compress,file.driver=qcow2,file.file.filename=empty.qcow2
-convert -n --target-image-opts a.raw driver=compress,file.filename=a.raw
 info --image-opts driver=compress,file.filename=a.qcow2
 info --image-opts driver=compress,file.driver=qcow2,file.file.filename=a.qcow2
 info --image-opts driver=copy-on-read,file.filename=a.qcow2
