@@ -126,16 +126,21 @@ Result<DirtyBits*> Image::bits_of(const Call& call, Bitmap& bitmap) {
   return bitmap.bits.get();
 }
 
+/** Nobody trusts what the file has of it from here on, until the bitmaps are stored. */
+Status Image::mark_in_use(const Call& call, Bitmap& bitmap) {
+  if (bitmap.in_use || bitmap.record_offset == 0) return {};
+  const Be<uint32_t> flags = record_of(bitmap, true).flags;
+  INSTAR_CHECK(file_.write(call, bitmap.record_offset + offsetof(BitmapDirectoryEntry, flags),
+                           &flags, sizeof flags));
+  INSTAR_CHECK(file_.flush(call));
+  bitmap.in_use = true;
+  return {};
+}
+
 /** The same, to be changed: the file says by now that they are in use. */
 Result<DirtyBits*> Image::changing_bits(const Call& call, Bitmap& bitmap) {
   INSTAR_TRY(DirtyBits * bits, bits_of(call, bitmap));
-  if (!bitmap.in_use && bitmap.record_offset != 0) {
-    const Be<uint32_t> flags = record_of(bitmap, true).flags;
-    INSTAR_CHECK(file_.write(call, bitmap.record_offset + offsetof(BitmapDirectoryEntry, flags),
-                             &flags, sizeof flags));
-    INSTAR_CHECK(file_.flush(call));
-    bitmap.in_use = true;
-  }
+  INSTAR_CHECK(mark_in_use(call, bitmap));
   bitmap.changed = bitmaps_changed_ = true;
   return bits;
 }
@@ -193,6 +198,7 @@ Status Image::bitmap_remove(const Call& call, std::string_view name) {
   Lock lock(mutex_);
   INSTAR_CHECK(begin_change(call, lock));
   INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
+  INSTAR_CHECK(mark_in_use(call, *bitmap));  // it does not see what is written from here on
   if (bitmap->table_offset != 0) {
     bitmap->inconsistent = false;  // it goes in any case
     if (auto bits = bits_of(call, *bitmap)) {
@@ -221,7 +227,9 @@ Status Image::bitmap_set_enabled(const Call& call, std::string_view name, bool e
   INSTAR_CHECK(begin_change(call, lock));
   INSTAR_TRY(Bitmap * bitmap, find_bitmap(name));
   if (bitmap->inconsistent) return inconsistent(*bitmap);
-  if (bitmap->enabled != enabled) bitmaps_changed_ = true;
+  if (bitmap->enabled == enabled) return {};
+  if (!enabled) INSTAR_CHECK(mark_in_use(call, *bitmap));
+  bitmaps_changed_ = true;
   bitmap->enabled = enabled;
   update_recording();
   return {};
@@ -352,14 +360,15 @@ Status Image::store_bitmaps(const Call& call) {
 
 /** The header names the directory, or that there is none. */
 Status Image::name_directory(const Call& call, uint64_t offset, uint64_t length) {
-  header_.bitmaps.reset();
-  header_.autoclear &= ~uint64_t{kAutoclearBitmaps};
+  Header next = header_;
+  next.bitmaps.reset();
+  next.autoclear &= ~uint64_t{kAutoclearBitmaps};
   if (length != 0) {
-    header_.bitmaps = BitmapsExtension{static_cast<uint32_t>(bitmaps_.size()), 0, length, offset};
-    header_.autoclear |= kAutoclearBitmaps;
+    next.bitmaps = BitmapsExtension{static_cast<uint32_t>(bitmaps_.size()), 0, length, offset};
+    next.autoclear |= kAutoclearBitmaps;
   }
   guard_.forget();
-  return write_header(call);
+  return update_header(call, next);
 }
 
 }  // namespace instar::qcow2

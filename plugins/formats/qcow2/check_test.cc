@@ -182,22 +182,13 @@ TEST_F(Check, RepairSurvivesPowerCuts) {
       store_be(&broken.file.bytes[refblock() + (5 + random() % 40) * 2],
                static_cast<uint16_t>(rebuild && i % 2 == 0 ? 0 : 2));
     const auto start = broken.file.bytes;
-    broken.file.logs = true;
+    Journal journal;
+    broken.file.journal = &journal;
     ASSERT_EQ(check(broken, kAll).result, 0);
-    const auto& events = broken.file.events;
-    for (size_t cut = 0; cut <= events.size(); ++cut) {
-      size_t flushed = cut;
-      while (flushed > 0 && !events[flushed - 1].flush)
-        --flushed;
+    PowerCut cuts(journal, {start});
+    for (size_t cut = 0; cut <= journal.events().size(); ++cut) {
       Files after;
-      after.file.bytes = start;
-      for (size_t i = 0; i < cut; ++i) {
-        if (events[i].flush || (i >= flushed && random() % 2 == 0)) continue;
-        auto& bytes = after.file.bytes;
-        bytes.resize(std::max(bytes.size(), events[i].offset + events[i].data.size()));
-        std::copy(events[i].data.begin(), events[i].data.end(),
-                  bytes.begin() + static_cast<int64_t>(events[i].offset));
-      }
+      after.file.bytes = std::move(cuts.at(cut, random)[0]);
       ASSERT_EQ(check(after, kAll).result, 0) << "cut at " << cut;
       const Findings left = check(after, 0);
       ASSERT_EQ(left.counters.corruptions + left.counters.leaks + left.counters.check_errors, 0)

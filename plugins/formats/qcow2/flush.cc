@@ -18,17 +18,8 @@ Status Image::start_writing(const Call& call) {
 
 /** Whoever writes to the image takes away the autoclear flags that it does not know. */
 Status Image::drop_unknown_features(const Call& call) {
-  const uint64_t known = header_.autoclear & kAutoclearKnown;
-  if (known == header_.autoclear && !header_.stale_bitmaps) return {};
-  header_.autoclear = known;
-  header_.stale_bitmaps = false;
-  return write_header(call);
-}
-
-/** All of it, extensions and the backing file's name included. */
-Status Image::write_header(const Call& call) {
-  INSTAR_TRY(const auto bytes, serialize_header(header_));
-  return file_.write(call, 0, bytes.data(), bytes.size());
+  const bool known = (header_.autoclear & ~uint64_t{kAutoclearKnown}) == 0;
+  return known && !header_.stale_bitmaps ? Status{} : update_header(call, header_);
 }
 
 /** What was written before is on the disk before what is written after. */

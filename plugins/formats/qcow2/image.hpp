@@ -186,6 +186,7 @@ class Image {
   enum class Clearing : uint8_t { kZero, kZeroFreeing, kDiscard };
   Status clear_clusters(const Call& call, uint64_t begin, uint64_t end, Clearing how);
   Entry cleared(const Entry& entry, Clearing how) const;
+  Status zero_range(const Call& call, uint64_t begin, uint64_t end, Clearing how);
   Status zero_plainly(const Call& call, uint64_t begin, uint64_t end);
   Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
 
@@ -197,7 +198,6 @@ class Image {
   Status apply_frees(const Call& call);
   Status barrier(const Call& call);
   Status cover_hole(const Call& call);
-  Status write_header(const Call& call);
 
   // snapshot_change.cc: called with the mutex held
   Status begin_exclusive(const Call& call, Lock& lock);
@@ -211,6 +211,8 @@ class Image {
   Status switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size);
   Status adopt_flags(const Call& call, const L1Table& part);
   Status all_or_broken(Status done);
+  Status begin_inexact(const Call& call);
+  Status end_inexact(const Call& call);
   // guarded.cc: called with the mutex held
   MetadataView metadata() const;
   /** EIO, and the image is marked, when a write would hit metadata other than `except`. */
@@ -275,6 +277,7 @@ class Image {
   std::string describe_bitmaps() const;
   Result<Bitmap*> find_bitmap(std::string_view name);
   Result<DirtyBits*> bits_of(const Call& call, Bitmap& bitmap);
+  Status mark_in_use(const Call& call, Bitmap& bitmap);
   Result<DirtyBits*> changing_bits(const Call& call, Bitmap& bitmap);
   Status record_change(const Call& call, uint64_t offset, uint64_t length);
   /** Before the image gets another size. The mutex is held, and begin_change was done. */

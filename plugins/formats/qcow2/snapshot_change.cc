@@ -242,6 +242,23 @@ Status Image::all_or_broken(Status done) {
   return done;
 }
 
+/** Counts and COPIED flags can't change in one write: whoever opens the image after a power cut in
+ * between is told to make them agree. Version 2 can't say so; there a write copies a cluster needlessly,
+ * or hits in place what nobody else has. */
+Status Image::begin_inexact(const Call& call) {
+  if (header_.version < 3 || (header_.incompatible & kIncompatDirty) != 0) return {};
+  header_.incompatible |= kIncompatDirty;
+  return write_incompatible_features(call, file_, header_);
+}
+
+/** They agree, and what says so is on the disk. */
+Status Image::end_inexact(const Call& call) {
+  INSTAR_CHECK(barrier(call));
+  if (settings_.lazy_refcounts || (header_.incompatible & kIncompatDirty) == 0) return {};
+  header_.incompatible &= ~uint64_t{kIncompatDirty};
+  return write_incompatible_features(call, file_, header_);
+}
+
 Status Image::snapshot_create(const Call& call, std::string_view name, int64_t sec, int32_t nsec) {
   if (header_.has_data_file()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
   Lock lock(mutex_);
@@ -259,9 +276,11 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
   snapshot.disk_size = size();
   snapshot.icount = 0;
   INSTAR_TRY(snapshot.l1_offset, reserve(call, l1.size() * 8));
+  INSTAR_CHECK(begin_inexact(call));
   if (auto counted = count_up(call, l1); !counted) {
-    if (!broken_ && !l1.empty())
-      INSTAR_CHECK(release(call, clusters_of(snapshot.l1_offset, l1.size() * 8)));
+    if (broken_) return counted;
+    if (!l1.empty()) INSTAR_CHECK(release(call, clusters_of(snapshot.l1_offset, l1.size() * 8)));
+    INSTAR_CHECK(end_inexact(call));
     return counted;
   }
   const auto change = [&]() -> Status {
@@ -273,7 +292,8 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
     if (!l1.empty()) INSTAR_CHECK(write_l1(call, file_, snapshot.l1_offset, l1));
     auto snapshots = snapshots_;
     snapshots.push_back(std::move(snapshot));
-    return write_snapshots(call, std::move(snapshots));
+    INSTAR_CHECK(write_snapshots(call, std::move(snapshots)));
+    return end_inexact(call);
   };
   return all_or_broken(change());
 }
@@ -304,8 +324,11 @@ Status Image::snapshot_apply(const Call& call, std::string_view id) {
   }
   L1Table coming = only_in(l1, old);
   INSTAR_TRY(const uint64_t offset, reserve(call, l1.size() * 8));
+  INSTAR_CHECK(begin_inexact(call));
   if (auto counted = count_up(call, coming); !counted) {
-    if (!broken_) INSTAR_CHECK(release(call, clusters_of(offset, l1.size() * 8)));
+    if (broken_) return counted;
+    INSTAR_CHECK(release(call, clusters_of(offset, l1.size() * 8)));
+    INSTAR_CHECK(end_inexact(call));
     return counted;
   }
   const auto change = [&]() -> Status {
@@ -315,6 +338,7 @@ Status Image::snapshot_apply(const Call& call, std::string_view id) {
     l2_.replace_l1(l1, offset);
     INSTAR_CHECK(count_down(call, only_in(old, l1), coming));
     INSTAR_CHECK(adopt_flags(call, coming));
+    INSTAR_CHECK(end_inexact(call));
     return old_place.count != 0 ? release(call, old_place) : Status{};
   };
   return all_or_broken(change());
@@ -335,12 +359,14 @@ Status Image::snapshot_remove(const Call& call, std::string_view id, std::string
   const auto change = [&]() -> Status {
     INSTAR_CHECK(write_snapshots(call, std::move(snapshots)));
     INSTAR_CHECK(write_refcounts(call));
+    INSTAR_CHECK(begin_inexact(call));
     // Only what the snapshot had too belongs to the active table alone now.
     L1Table shared = l2_.l1();
     for (size_t i = 0; i < shared.size(); ++i)
       if (i >= l1.size() || (l1[i] & kL1OffsetMask) == 0) shared[i] = 0;
     INSTAR_CHECK(count_down(call, l1, shared));
     INSTAR_CHECK(adopt_flags(call, shared));
+    INSTAR_CHECK(end_inexact(call));
     return l1.empty() ? Status{} : release(call, clusters_of(gone.l1_offset, l1.size() * 8));
   };
   return all_or_broken(change());

@@ -20,16 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kLargestFile = uint64_t{512} << 20;
 
-int resize(void* self, instar_call*, uint64_t size, uint32_t, uint32_t, const instar_progress*) {
-  if (size > kLargestFile) return -EFBIG;
-  auto& file = *static_cast<MemoryFile*>(self);
-  // A longer file is logged as a write of nothing at its new end; a cut shows no shorter one.
-  if (file.logs && size > file.bytes.size()) file.events.push_back({false, size, {}});
-  file.bytes.resize(size);
-  return 0;
-}
-constexpr instar_resize_ops kResize{sizeof(instar_resize_ops), 0, &resize};
-
 /** Raw deflate with the window that the format asks for, and inflate. */
 class RawDeflate {
  public:
@@ -94,10 +84,22 @@ const instar_format_ops* format() {
   return sdk::FormatTable<Image>::ops();
 }
 
+/** "base.raw", or the same with detours. */
+bool is_backing_name(std::string_view name) {
+  while (name.starts_with("./"))
+    name.remove_prefix(2);
+  return name == "base.raw";
+}
+
 int open_child(const instar_opener* opener, instar_call*, const instar_child_request* request,
                instar_node** out, uint32_t* id) {
   auto& files = *static_cast<Files*>(opener->opaque);
   const std::string_view name = request->name;
+  if (name != "file" && request->reference == nullptr) {
+    *out = nullptr;
+    return 0;
+  }
+  if (name == "backing" && !is_backing_name(request->reference)) return -ENOENT;
   MemoryFile* file = name == "file"      ? &files.file
                      : name == "backing" ? files.backing.get()
                                          : files.data.get();
@@ -134,22 +136,6 @@ std::pair<int, std::string> run(const std::string& command) {
 
 }  // namespace
 
-std::vector<uint8_t> MemoryFile::after_cut(std::vector<uint8_t> start, size_t count,
-                                           std::mt19937_64& random) const {
-  std::uniform_int_distribution<int> coin(0, 1);
-  size_t flushed = count;
-  while (flushed > 0 && !events[flushed - 1].flush)
-    --flushed;
-  for (size_t i = 0; i < count; ++i) {
-    const Event& event = events[i];
-    if (event.flush || (i >= flushed && coin(random) == 0)) continue;
-    start.resize(std::max<size_t>(start.size(), event.offset + event.data.size()));
-    std::copy(event.data.begin(), event.data.end(),
-              start.begin() + static_cast<int64_t>(event.offset));
-  }
-  return start;
-}
-
 int MemoryFile::write(uint64_t offset, const IoVec& from) {
   const std::lock_guard lock(mutex_);
   if (writes_until_failure == 0) return -EIO;
@@ -158,13 +144,41 @@ int MemoryFile::write(uint64_t offset, const IoVec& from) {
   if (offset > kLargestFile) return -EFBIG;
   if (bytes.size() < offset + length) bytes.resize(offset + length);
   from.copy_out(0, bytes.data() + offset, length);
-  if (logs)
-    events.push_back({false,
-                      offset,
-                      {bytes.begin() + static_cast<int64_t>(offset),
-                       bytes.begin() + static_cast<int64_t>(offset + length)}});
+  if (journal != nullptr)
+    journal->add({Journal::Kind::kWrite,
+                  number,
+                  offset,
+                  {bytes.begin() + static_cast<int64_t>(offset),
+                   bytes.begin() + static_cast<int64_t>(offset + length)}});
   return 0;
 }
+
+int MemoryFile::resize(uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  if (size > kLargestFile) return -EFBIG;
+  if (journal != nullptr) journal->add({Journal::Kind::kResize, number, size, {}});
+  bytes.resize(size);
+  return 0;
+}
+
+/** What is discarded reads as zeroes. */
+int MemoryFile::discard(uint64_t offset, uint64_t length) {
+  std::vector<uint8_t> zeroes(std::min(length, bytes.size() - std::min(offset, bytes.size())));
+  const instar_iovec piece{zeroes.data(), zeroes.size()};
+  return zeroes.empty() ? 0 : write(offset, IoVec(&piece, 1));
+}
+
+int MemoryFile::flush() {
+  const std::lock_guard lock(mutex_);
+  if (journal != nullptr) journal->add({Journal::Kind::kFlush, number, 0, {}});
+  return 0;
+}
+
+const instar_resize_ops MemoryFile::kResize = {
+    sizeof(instar_resize_ops), 0,
+    [](void* self, instar_call*, uint64_t size, uint32_t, uint32_t, const instar_progress*) {
+      return get(self).resize(size);
+    }};
 
 const instar_node_ops MemoryFile::kOps = {
     sizeof(instar_node_ops),
@@ -191,13 +205,10 @@ const instar_node_ops MemoryFile::kOps = {
       const instar_iovec piece{zeroes.data(), length};
       return get(self).write(offset, IoVec(&piece, 1));
     },
-    nullptr,
-    [](void* self, instar_call*) {
-      auto& file = get(self);
-      const std::lock_guard lock(file.mutex_);
-      if (file.logs) file.events.push_back({true});
-      return 0;
+    [](void* self, instar_call*, uint64_t offset, uint64_t length) {
+      return get(self).discard(offset, length);
     },
+    [](void* self, instar_call*) { return get(self).flush(); },
     nullptr,
     [](void* self, const char* id, void** interface_self) -> const void* {
       *interface_self = self;
@@ -323,7 +334,8 @@ std::string create(Files& files, const OptionList& options) {
 }
 
 std::optional<std::string> reference_verdict(const Files& files,
-                                             const std::vector<uint8_t>* content, bool leaks) {
+                                             const std::vector<uint8_t>* content,
+                                             Tolerance tolerance) {
   const char* reference = std::getenv("INSTAR_REFERENCE");
   if (reference == nullptr || *reference == '\0') return std::nullopt;
   const std::string tool = std::string(reference) + "/bin/qemu-img";
@@ -336,10 +348,11 @@ std::optional<std::string> reference_verdict(const Files& files,
   std::string verdict;
   // A data file's name is relative to where the tool runs.
   const std::string at = "cd " + folder.string() + " && ";
-  const auto [status, text] = run(at + tool + " check -f qcow2 " + image);
+  const char* const repair = tolerance == Tolerance::kRepair ? "-r all " : "";
+  const auto [status, text] = run(at + tool + " check -f qcow2 " + repair + image);
   constexpr int kLeaks = 3;
   const int code = WEXITSTATUS(status);
-  if (code != 0 && !(leaks && code == kLeaks)) verdict = text;
+  if (code != 0 && !(tolerance == Tolerance::kLeaks && code == kLeaks)) verdict = text;
   if (verdict.empty() && content != nullptr) {
     save(folder / "content.raw", *content);
     const auto compared = run(at + tool + " compare -f qcow2 -F raw " + image + " " +

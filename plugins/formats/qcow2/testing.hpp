@@ -8,11 +8,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "plugins/formats/qcow2/image.hpp"
+#include "plugins/formats/qcow2/power_cut.hpp"
 
 namespace instar::qcow2::testing {
 
@@ -22,28 +22,20 @@ class MemoryFile {
   explicit MemoryFile(std::vector<uint8_t> content = {}) : bytes(std::move(content)) {}
   const instar_node* node() const { return &node_; }
 
-  /** A write, or with `flush` a flush. */
-  struct Event {
-    bool flush = false;
-    uint64_t offset = 0;
-    std::vector<uint8_t> data = {};
-  };
-
-  /** What a power cut behind the first `count` events makes of `start`: of the writes since the
-   * last flush, each survives or not. */
-  std::vector<uint8_t> after_cut(std::vector<uint8_t> start, size_t count,
-                                 std::mt19937_64& random) const;
-
   std::vector<uint8_t> bytes;
-  std::vector<Event> events;
-  bool logs = false;
+  Journal* journal = nullptr;  ///< where changes are recorded, if anywhere
+  uint32_t number = 0;         ///< of this file there
   /** Writes left until they fail with EIO; negative: they never do. */
   int64_t writes_until_failure = -1;
 
  private:
   static MemoryFile& get(void* self) { return *static_cast<MemoryFile*>(self); }
   int write(uint64_t offset, const IoVec& from);
+  int resize(uint64_t size);
+  int discard(uint64_t offset, uint64_t length);
+  int flush();
   static const instar_node_ops kOps;
+  static const instar_resize_ops kResize;
 
   std::mutex mutex_;
   instar_node node_{&kOps, this};
@@ -104,10 +96,17 @@ class TestImage {
 /** Creates; the error's message, or "". */
 std::string create(Files& files, const OptionList& options);
 
+/** What may be wrong with an image. */
+enum class Tolerance : uint8_t {
+  kNone,
+  kLeaks,   ///< leaked clusters
+  kRepair,  ///< anything that a repair puts right
+};
+
 /** What genuine qemu-img says about the image ("" = all is well); nullopt without INSTAR_REFERENCE.
- * `content`: what it must read as, raw. `leaks`: leaked clusters are all right. */
+ * `content`: what it must read as, raw. */
 std::optional<std::string> reference_verdict(const Files& files,
                                              const std::vector<uint8_t>* content,
-                                             bool leaks = false);
+                                             Tolerance tolerance = Tolerance::kNone);
 
 }  // namespace instar::qcow2::testing

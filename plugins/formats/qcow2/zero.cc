@@ -88,28 +88,32 @@ Status Image::write_zeroes(const Call& call, uint64_t offset, uint64_t length, u
   if (!geometry_.zero_flag && backing_) {
     if ((flags & INSTAR_WRITE_NO_FALLBACK) != 0) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
     INSTAR_CHECK(zero_plainly(call, offset, end));
-    return (flags & INSTAR_WRITE_FUA) != 0 ? flush(call) : Status{};
+  } else {
+    if (data_file_ && header_.data_file_raw())
+      INSTAR_CHECK(data_file_.write_zeroes(call, offset, length, flags & ~INSTAR_WRITE_FUA));
+    const bool freeing = (flags & INSTAR_WRITE_MAY_UNMAP) != 0;
+    INSTAR_CHECK(zero_range(call, offset, end, freeing ? Clearing::kZeroFreeing : Clearing::kZero));
   }
-  if (data_file_ && header_.data_file_raw())
-    INSTAR_CHECK(data_file_.write_zeroes(call, offset, length, flags & ~INSTAR_WRITE_FUA));
-  // Ends inside a (sub)cluster are plain writes; the end of the image counts as a boundary.
+  return (flags & INSTAR_WRITE_FUA) != 0 ? flush(call) : Status{};
+}
+
+/** Ends inside a (sub)cluster are plain writes; the end of the image counts as a boundary. */
+Status Image::zero_range(const Call& call, uint64_t begin, uint64_t end, Clearing how) {
   const uint64_t unit = geometry_.subcluster_size;
-  const uint64_t first = std::min(sdk::round_up(offset, unit), end);
+  const uint64_t first = std::min(sdk::round_up(begin, unit), end);
   const uint64_t last =
       end == size() ? sdk::round_up(end, unit) : std::max(sdk::round_down(end, unit), first);
-  if (offset < first) INSTAR_CHECK(zero_plainly(call, offset, first));
+  if (begin < first) INSTAR_CHECK(zero_plainly(call, begin, first));
   if (last < end) INSTAR_CHECK(zero_plainly(call, last, end));
-  const uint64_t clusters_begin = std::min(geometry_.cluster_end(first), last);
-  const uint64_t clusters_end = end == size()
-                                    ? geometry_.cluster_end(last)
-                                    : std::max(geometry_.cluster_start(last), clusters_begin);
-  if (first < clusters_begin) INSTAR_CHECK(zero_subclusters(call, first, clusters_begin));
+  if (first == end) return {};
+  const uint64_t clusters_begin = geometry_.cluster_end(first);
+  const uint64_t clusters_end = std::max(
+      end == size() ? geometry_.cluster_end(last) : geometry_.cluster_start(last), clusters_begin);
+  const uint64_t head_end = std::min(clusters_begin, last);
+  if (first < head_end) INSTAR_CHECK(zero_subclusters(call, first, head_end));
   if (clusters_end < last) INSTAR_CHECK(zero_subclusters(call, clusters_end, last));
-  const bool freeing = (flags & INSTAR_WRITE_MAY_UNMAP) != 0;
-  if (clusters_begin < clusters_end)
-    INSTAR_CHECK(clear_clusters(call, clusters_begin, clusters_end,
-                                freeing ? Clearing::kZeroFreeing : Clearing::kZero));
-  return (flags & INSTAR_WRITE_FUA) != 0 ? flush(call) : Status{};
+  return clusters_begin < clusters_end ? clear_clusters(call, clusters_begin, clusters_end, how)
+                                       : Status{};
 }
 
 Status Image::discard(const Call& call, uint64_t offset, uint64_t length) {
