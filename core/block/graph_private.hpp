@@ -54,6 +54,7 @@ struct Graph::Private {
   Messages messages;
   std::map<std::string, std::weak_ptr<Node>> nodes;  ///< by node-name
   unsigned next_node = 0;
+  unsigned nesting = 0;  ///< nodes that are being opened, one below the other
 
   void warn(std::string_view text, std::string_view more = {}) const;
   void note(std::string_view lines) const;

@@ -259,6 +259,11 @@ TEST_F(GraphTest, FiltersHaveNamesOfTheirOwn) {
             "Could not open 'driver=blkdebug,image.filename=a.raw,foo.bar=1': Block protocol "
             "'blkdebug' doesn't support the option 'foo.bar'");
   EXPECT_FALSE(create("blkdebug::b.raw", "raw", 4096));
+  std::string deep = "a.raw";
+  for (int i = 0; i < 10000; ++i)
+    deep.insert(0, "blkdebug::");
+  EXPECT_TRUE(error(deep).ends_with("More than 400 nodes stand one above the other"));
+  EXPECT_TRUE(open("a.raw"));
 }
 
 TEST_F(GraphTest, FiltersAreToldOfEvents) {

@@ -74,8 +74,15 @@ Opening::Opening(Graph::Private& graph, NodeRequest request)
   opener_.open_child = &open_child_of;
 }
 
+/** Each level takes stack: names such as "blkdebug::blkdebug::…" must not use all of it. */
 Result<NodePtr> Graph::Private::open_node(NodeRequest request) {
-  return std::make_shared<Opening>(*this, std::move(request))->run();
+  constexpr unsigned kMaxNesting = 2 * kMaxChainDepth;
+  if (nesting >= kMaxNesting)
+    return fail(ELOOP, "More than ", kMaxNesting, " nodes stand one above the other");
+  ++nesting;
+  auto node = std::make_shared<Opening>(*this, std::move(request))->run();
+  --nesting;
+  return node;
 }
 
 Result<NodePtr> Opening::run() {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace instar::blkdebug {
@@ -17,6 +18,7 @@ using sdk::Status;
 namespace {
 
 constexpr size_t kMaxName = 63;
+constexpr size_t kMaxLine = 1023;  // what is longer counts as several lines
 constexpr size_t kMaxConfig = 1u << 20;
 
 bool is_space(char c) {
@@ -40,30 +42,40 @@ std::string take(std::string_view& text, size_t max, Ends ends) {
   return taken;
 }
 
-std::vector<Section>* group(std::string_view name, Sections& out) {
-  if (name == "inject-error") return &out.inject_error;
-  if (name == "set-state") return &out.set_state;
-  return nullptr;
-}
+using Check = Status (*)(std::string_view name, const std::string& value);
 
-/** Reads the lines of one file. */
+/** One kind of sections. */
+struct Group {
+  std::string_view name;
+  std::vector<Section> Sections::*sections;
+  Check check;
+};
+constexpr Group kGroups[] = {
+    {"inject-error", &Sections::inject_error, &check_inject_error},
+    {"set-state", &Sections::set_state, &check_set_state},
+};
+
+/** Reads the lines of one file, each with its newline. What follows a zero byte is not there. */
 class Reader {
  public:
   explicit Reader(Sections& out) : out_(out) {}
 
   Status line(std::string_view line) {
-    if (line.empty() || line.front() == '#') return {};
-    if (line.front() == '[' && line.size() > 1 && line[1] != ']') return open_group(line.substr(1));
+    line = line.substr(0, line.find('\0'));
+    if (line.starts_with('\n') || line.starts_with('#')) return {};
+    if (line.starts_with('[') && line.size() > 1 && line[1] != ']') return open(line.substr(1));
     std::string_view rest = skip_spaces(line);
     if (rest.empty()) return fail(EINVAL, "parse error");
     std::string name = take(rest, kMaxName, is_space);
     if (group_ == nullptr) return fail(EINVAL, "no group defined");
-    group_->back().emplace_back(std::move(name), value(rest));
+    std::string value = value_in(rest);
+    INSTAR_CHECK(group_->check(name, value));
+    (out_.*group_->sections).back().emplace_back(std::move(name), std::move(value));
     return {};
   }
 
  private:
-  static std::string value(std::string_view rest) {
+  static std::string value_in(std::string_view rest) {
     rest = skip_spaces(rest);
     if (!rest.starts_with('=')) return {};
     rest = skip_spaces(rest.substr(1));
@@ -71,8 +83,9 @@ class Reader {
     rest.remove_prefix(1);
     return take(rest, SIZE_MAX, [](char c) { return c == '"'; });
   }
-  Status open_group(std::string_view rest) {
-    std::string_view with_id = rest;
+  /** NAME], or NAME "ID"] with an ID that no other section of that name has. */
+  Status open(std::string_view rest) {
+    std::string_view with_id = skip_spaces(rest);
     std::string name = take(with_id, kMaxName, is_space);
     with_id = skip_spaces(with_id);
     std::string id;
@@ -81,16 +94,17 @@ class Reader {
       id = take(with_id, kMaxName, [](char c) { return c == '"'; });
     }
     if (id.empty()) name = take(rest, kMaxName, [](char c) { return c == ']'; });
-    group_ = group(name, out_);
-    if (group_ == nullptr) return fail(EINVAL, "There is no option group '", name, "'");
+    group_ = std::find_if(std::begin(kGroups), std::end(kGroups),
+                          [&](const Group& group) { return group.name == name; });
+    if (group_ == std::end(kGroups)) return fail(EINVAL, "There is no option group '", name, "'");
     if (!id.empty() && !ids_.insert(name + '\n' + id).second)
       return fail(EINVAL, "Duplicate ID '", id, "' for ", name);
-    group_->emplace_back();
+    (out_.*group_->sections).emplace_back();
     return {};
   }
 
   Sections& out_;
-  std::vector<Section>* group_ = nullptr;
+  const Group* group_ = nullptr;
   std::set<std::string> ids_;
 };
 
@@ -126,21 +140,32 @@ Section take_below(Section& options, const std::string& prefix) {
   return taken;
 }
 
-Status read_group(const sdk::Options& options, const std::string& name,
-                  const std::set<std::string_view>& known, std::vector<Section>& out) {
+/** A section of one rule of the node's options: values are checked, names were. */
+Status add_section(const Group& group, Section section, Sections& out) {
+  for (const auto& [name, value] : section)
+    INSTAR_CHECK(group.check(name, value));
+  (out.*group.sections).push_back(std::move(section));
+  return {};
+}
+
+Status read_group(const sdk::Options& options, const Group& group, Sections& out) {
+  const std::string name(group.name);
+  const auto known = [&](const auto& option) {
+    const auto checked = group.check(option.first, option.second);
+    return checked || checked.error().message != sdk::cat("Invalid parameter '", option.first, "'");
+  };
   Section rest = options_below(options, name + ".");
   Section single;
-  for (const auto& option : rest)
-    if (known.contains(option.first)) single.push_back(option);
-  std::erase_if(rest, [&](const auto& option) { return known.contains(option.first); });
-  if (!single.empty()) out.push_back(std::move(single));
+  std::copy_if(rest.begin(), rest.end(), std::back_inserter(single), known);
+  std::erase_if(rest, known);
+  if (!single.empty()) INSTAR_CHECK(add_section(group, std::move(single), out));
   for (size_t i = 0;; ++i) {
     Section numbered = take_below(rest, std::to_string(i) + ".");
     if (numbered.empty()) break;
     for (const auto& option : numbered)
-      if (!known.contains(option.first))
+      if (!known(option))
         return fail(EINVAL, "[", name, "] section doesn't support the option '", option.first, "'");
-    out.push_back(std::move(numbered));
+    INSTAR_CHECK(add_section(group, std::move(numbered), out));
   }
   if (!rest.empty())
     return fail(EINVAL, "Unused option '", rest.front().first, "' for [", name, "]");
@@ -152,9 +177,11 @@ Status read_group(const sdk::Options& options, const std::string& name,
 Status parse_config(std::string_view text, Sections& out) {
   Reader reader(out);
   while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    INSTAR_CHECK(reader.line(text.substr(0, end)));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    const size_t newline = text.find('\n');
+    const size_t length =
+        std::min({newline == text.npos ? newline : newline + 1, text.size(), kMaxLine});
+    INSTAR_CHECK(reader.line(text.substr(0, length)));
+    text.remove_prefix(length);
   }
   return {};
 }
@@ -180,10 +207,9 @@ Result<std::string> read_config(const std::string& path) {
 }
 
 Status read_options(const sdk::Options& options, Sections& out) {
-  INSTAR_CHECK(read_group(options, "inject-error",
-                          {"event", "state", "iotype", "errno", "sector", "once", "immediately"},
-                          out.inject_error));
-  return read_group(options, "set-state", {"event", "state", "new_state"}, out.set_state);
+  for (const auto& group : kGroups)
+    INSTAR_CHECK(read_group(options, group, out));
+  return {};
 }
 
 }  // namespace instar::blkdebug

@@ -2,8 +2,7 @@
 #include "plugins/filters/blkdebug/rules.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
+#include <cstdlib>
 
 namespace instar::blkdebug {
 
@@ -72,9 +71,15 @@ constexpr std::pair<std::string_view, uint32_t> kKinds[] = {
     {"discard", kDiscard}, {"flush", kFlush}, {"block-status", kBlockStatus},
 };
 
-constexpr std::string_view kInjectOptions[] = {"event", "state",  "iotype",     "errno",
-                                               "once",  "sector", "immediately"};
-constexpr std::string_view kSetStateOptions[] = {"event", "state", "new_state"};
+enum class Type { kText, kNumber, kFlag };
+using OptionType = std::pair<std::string_view, Type>;
+constexpr OptionType kInjectOptions[] = {
+    {"event", Type::kText},       {"state", Type::kNumber},  {"iotype", Type::kText},
+    {"errno", Type::kNumber},     {"sector", Type::kNumber}, {"once", Type::kFlag},
+    {"immediately", Type::kFlag},
+};
+constexpr OptionType kSetStateOptions[] = {
+    {"event", Type::kText}, {"state", Type::kNumber}, {"new_state", Type::kNumber}};
 
 /** The last one of that name counts. */
 const std::string* find(const Section& section, std::string_view name) {
@@ -83,37 +88,45 @@ const std::string* find(const Section& section, std::string_view name) {
   return found != section.rend() ? &found->second : nullptr;
 }
 
-template <size_t n>
-Status check_names(const Section& section, const std::string_view (&known)[n]) {
-  for (const auto& [name, value] : section)
-    if (std::find(std::begin(known), std::end(known), name) == std::end(known))
-      return fail(EINVAL, "Invalid parameter '", name, "'");
-  return {};
-}
-
-Result<uint64_t> number(const Section& section, std::string_view name, uint64_t fallback) {
-  const std::string* text = find(section, name);
-  if (text == nullptr) return fallback;
-  const bool hex = text->starts_with("0x") || text->starts_with("0X");
-  const char* const begin = text->data() + (hex ? 2 : 0);
-  const char* const end = text->data() + text->size();
-  uint64_t value = 0;
-  const auto parsed = std::from_chars(begin, end, value, hex ? 16 : 10);
-  if (parsed.ec == std::errc::result_out_of_range)
-    return fail(ERANGE, "Value '", *text, "' is too large for parameter '", name, "'");
-  if (parsed.ec != std::errc() || parsed.ptr != end)
+/** As strtoull(3) reads it: octal and hexadecimal too. */
+Result<uint64_t> parse_number(std::string_view name, const std::string& text) {
+  char* end = nullptr;
+  errno = 0;
+  const uint64_t value = std::strtoull(text.c_str(), &end, 0);
+  if (errno == ERANGE)
+    return fail(ERANGE, "Value '", text, "' is too large for parameter '", name, "'");
+  if (text.empty() || end != text.c_str() + text.size())
     return fail(EINVAL, "Parameter '", name, "' expects a number");
   return value;
 }
 
+Result<bool> parse_flag(std::string_view name, const std::string& text) {
+  for (const std::string_view yes : {"on", "yes", "true", "y"})
+    if (text == yes) return true;
+  for (const std::string_view no : {"off", "no", "false", "n"})
+    if (text == no) return false;
+  return fail(EINVAL, "Parameter '", name, "' expects 'on' or 'off'");
+}
+
+Result<uint64_t> number(const Section& section, std::string_view name, uint64_t fallback) {
+  const std::string* text = find(section, name);
+  return text != nullptr ? parse_number(name, *text) : fallback;
+}
+
 Result<bool> flag(const Section& section, std::string_view name) {
   const std::string* text = find(section, name);
-  if (text == nullptr) return false;
-  for (const std::string_view yes : {"on", "yes", "true", "y"})
-    if (*text == yes) return true;
-  for (const std::string_view no : {"off", "no", "false", "n"})
-    if (*text == no) return false;
-  return fail(EINVAL, "Parameter '", name, "' expects 'on' or 'off'");
+  return text != nullptr ? parse_flag(name, *text) : false;
+}
+
+template <size_t n>
+Status check_option(const OptionType (&known)[n], std::string_view name, const std::string& value) {
+  for (const auto& [option, type] : known) {
+    if (option != name) continue;
+    if (type == Type::kNumber) INSTAR_CHECK(parse_number(name, value));
+    if (type == Type::kFlag) INSTAR_CHECK(parse_flag(name, value));
+    return {};
+  }
+  return fail(EINVAL, "Invalid parameter '", name, "'");
 }
 
 Result<std::string> event_of(const Section& section) {
@@ -134,8 +147,15 @@ Result<uint32_t> kinds_of(const Section& section, uint32_t fallback) {
 
 }  // namespace
 
+Status check_inject_error(std::string_view name, const std::string& value) {
+  return check_option(kInjectOptions, name, value);
+}
+
+Status check_set_state(std::string_view name, const std::string& value) {
+  return check_option(kSetStateOptions, name, value);
+}
+
 Status Rules::add(const Sections& sections) {
-  // Values of all sections first, as with the options of other nodes.
   for (const auto& section : sections.inject_error)
     INSTAR_CHECK(add_inject(section));
   for (const auto& section : sections.set_state)
@@ -145,7 +165,6 @@ Status Rules::add(const Sections& sections) {
 }
 
 Status Rules::add_inject(const Section& section) {
-  INSTAR_CHECK(check_names(section, kInjectOptions));
   Inject rule;
   INSTAR_TRY(rule.event, event_of(section));
   INSTAR_TRY(rule.state, number(section, "state", 0));
@@ -167,7 +186,6 @@ Status Rules::add_inject(const Section& section) {
 }
 
 Status Rules::add_set_state(const Section& section) {
-  INSTAR_CHECK(check_names(section, kSetStateOptions));
   SetState rule;
   INSTAR_TRY(rule.event, event_of(section));
   INSTAR_TRY(rule.state, number(section, "state", 0));

@@ -34,6 +34,11 @@ struct Sections {
   std::vector<Section> set_state;
 };
 
+/** Whether a section may have the option, and with that value: "Invalid parameter 'X'", "Parameter
+ * 'X' expects a number". Names of events and kinds are checked when the rule is added. */
+sdk::Status check_inject_error(std::string_view name, const std::string& value);
+sdk::Status check_set_state(std::string_view name, const std::string& value);
+
 /** Thread-safe once the rules are added. */
 class Rules {
  public:

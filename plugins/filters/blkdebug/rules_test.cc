@@ -29,6 +29,10 @@ TEST(Config, SaysWhatIsWrong) {
   EXPECT_EQ(error_of("[inject-erro]\nevent = \"read_aio\"\n"),
             "There is no option group 'inject-erro'");
   EXPECT_EQ(error_of("hello\n"), "no group defined");
+  EXPECT_EQ(error_of("[inject-error\n"), "There is no option group 'inject-error\n'");
+  EXPECT_EQ(error_of("[inject-error]\nevent = \"bogus\"\nfoo = \"1\"\n"),
+            "Invalid parameter 'foo'");
+  EXPECT_EQ(error_of("[inject-error]\nevent = \"none\"\nerrno = \"010\"\nsector = \"-1\"\n"), "");
   EXPECT_EQ(error_of("  \n"), "parse error");
   EXPECT_EQ(error_of("[inject-error]\nfoo = \"1\"\n"), "Invalid parameter 'foo'");
   EXPECT_EQ(error_of("[inject-error]\n  event=\"read_aio\"\n"),
@@ -56,7 +60,7 @@ TEST(Config, SurvivesAnything) {
                           "[inject-error]\n= = =\n", "[inject-error]\nevent =\n"})
     EXPECT_NE(error_of(odd), "") << odd;
   EXPECT_NE(error_of(std::string(100'000, 'x')), "");
-  EXPECT_NE(error_of(std::string("\0\0\n", 3)), "");
+  EXPECT_EQ(error_of(std::string("\0\0\n", 3)), "parse error");
 }
 
 TEST(Config, IsReadFromFilesOnly) {
