@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <span>
+#include <utility>
 
 namespace instar::blkdebug {
 
@@ -48,12 +50,29 @@ using Check = Status (*)(std::string_view name, const std::string& value);
 struct Group {
   std::string_view name;
   std::vector<Section> Sections::*sections;
+  std::span<const std::string_view> names;  ///< of its options
   Check check;
 };
+constexpr std::string_view kInjectNames[] = {"event",  "state", "iotype",     "errno",
+                                             "sector", "once",  "immediately"};
+constexpr std::string_view kSetStateNames[] = {"event", "state", "new_state"};
 constexpr Group kGroups[] = {
-    {"inject-error", &Sections::inject_error, &check_inject_error},
-    {"set-state", &Sections::set_state, &check_set_state},
+    {"inject-error", &Sections::inject_error, kInjectNames, &check_inject_error},
+    {"set-state", &Sections::set_state, kSetStateNames, &check_set_state},
 };
+
+bool knows(const Group& group, std::string_view name) {
+  const auto known = group.names;
+  return std::find(known.begin(), known.end(), name) != known.end();
+}
+
+/** Names were checked. */
+Status add_section(const Group& group, Section section, Sections& out) {
+  for (const auto& [name, value] : section)
+    INSTAR_CHECK(group.check(name, value));
+  (out.*group.sections).push_back(std::move(section));
+  return {};
+}
 
 /** Reads the lines of one file, each with its newline. What follows a zero byte is not there. */
 class Reader {
@@ -68,13 +87,33 @@ class Reader {
     if (rest.empty()) return fail(EINVAL, "parse error");
     std::string name = take(rest, kMaxName, is_space);
     if (group_ == nullptr) return fail(EINVAL, "no group defined");
-    std::string value = value_in(rest);
-    INSTAR_CHECK(group_->check(name, value));
-    (out_.*group_->sections).back().emplace_back(std::move(name), std::move(value));
+    section_.emplace_back(std::move(name), value_in(rest));
     return {};
+  }
+  /** Takes what stands in the last section: names are checked before values. */
+  Status finish() {
+    if (group_ == nullptr) return {};
+    INSTAR_CHECK(check_id());
+    for (const auto& [name, value] : section_)
+      if (!knows(*group_, name)) return fail(EINVAL, "Invalid parameter '", name, "'");
+    return add_section(*group_, std::exchange(section_, {}), out_);
   }
 
  private:
+  Status check_id() {
+    const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+    const auto fits = [&](char c) {
+      return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    };
+    if (id_.empty()) return {};
+    if (!is_letter(id_[0]) || !std::all_of(id_.begin(), id_.end(), fits))
+      return sdk::Error{
+          EINVAL, "Parameter 'id' expects an identifier",
+          "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."};
+    if (!ids_.insert(sdk::cat(group_->name, " ", id_)).second)
+      return fail(EINVAL, "Duplicate ID '", id_, "' for ", group_->name);
+    return {};
+  }
   static std::string value_in(std::string_view rest) {
     rest = skip_spaces(rest);
     if (!rest.starts_with('=')) return {};
@@ -85,6 +124,7 @@ class Reader {
   }
   /** NAME], or NAME "ID"] with an ID that no other section of that name has. */
   Status open(std::string_view rest) {
+    INSTAR_CHECK(finish());
     std::string_view with_id = skip_spaces(rest);
     std::string name = take(with_id, kMaxName, is_space);
     with_id = skip_spaces(with_id);
@@ -97,14 +137,14 @@ class Reader {
     group_ = std::find_if(std::begin(kGroups), std::end(kGroups),
                           [&](const Group& group) { return group.name == name; });
     if (group_ == std::end(kGroups)) return fail(EINVAL, "There is no option group '", name, "'");
-    if (!id.empty() && !ids_.insert(name + '\n' + id).second)
-      return fail(EINVAL, "Duplicate ID '", id, "' for ", name);
-    (out_.*group_->sections).emplace_back();
+    id_ = std::move(id);
     return {};
   }
 
   Sections& out_;
   const Group* group_ = nullptr;
+  std::string id_;
+  Section section_;
   std::set<std::string> ids_;
 };
 
@@ -140,20 +180,9 @@ Section take_below(Section& options, const std::string& prefix) {
   return taken;
 }
 
-/** A section of one rule of the node's options: values are checked, names were. */
-Status add_section(const Group& group, Section section, Sections& out) {
-  for (const auto& [name, value] : section)
-    INSTAR_CHECK(group.check(name, value));
-  (out.*group.sections).push_back(std::move(section));
-  return {};
-}
-
 Status read_group(const sdk::Options& options, const Group& group, Sections& out) {
   const std::string name(group.name);
-  const auto known = [&](const auto& option) {
-    const auto checked = group.check(option.first, option.second);
-    return checked || checked.error().message != sdk::cat("Invalid parameter '", option.first, "'");
-  };
+  const auto known = [&](const auto& option) { return knows(group, option.first); };
   Section rest = options_below(options, name + ".");
   Section single;
   std::copy_if(rest.begin(), rest.end(), std::back_inserter(single), known);
@@ -183,7 +212,7 @@ Status parse_config(std::string_view text, Sections& out) {
     INSTAR_CHECK(reader.line(text.substr(0, length)));
     text.remove_prefix(length);
   }
-  return {};
+  return reader.finish();
 }
 
 Result<std::string> read_config(const std::string& path) {

@@ -50,6 +50,8 @@ TEST(Config, SaysWhatIsWrong) {
             "Invalid parameter 'errno'");
   EXPECT_EQ(error_of("[inject-error \"a\"]\nevent = \"none\"\n[inject-error \"a\"]\n"),
             "Duplicate ID 'a' for inject-error");
+  EXPECT_EQ(error_of("[inject-error \"1\"]\nevent = \"none\"\n"),
+            "Parameter 'id' expects an identifier");
   EXPECT_EQ(error_of("[inject-error \"a\"]\nevent = \"none\"\n[set-state \"a\"]\n"
                      "event = \"none\" junk\n# comment\n\n"),
             "");
