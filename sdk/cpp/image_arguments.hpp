@@ -14,20 +14,25 @@
 
 namespace instar::sdk {
 
+/** Defines an object, TYPE,k=v…. A value: end now with that exit status; `failure` when it is wrong.
+ */
+inline std::optional<int> define_object(CommandContext& context, const char* text,
+                                        int failure = 1) {
+  OutgoingCall call(&context.call());
+  const int result = context.cli().add_object(context.host().abi(), call.abi(), text);
+  if (result < 0) {
+    context.error(call.error(result));
+    return failure;
+  }
+  if (result > 0) return 0;
+  return std::nullopt;
+}
+
 /** --object TYPE,k=v…; `failure` is the exit status when it is wrong. */
 inline void add_object_option(CommandLine& line, CommandContext& context, int failure = 1) {
   line.action(
       0, "object", "OBJDEF",
-      [&context, failure](const char* text) -> std::optional<int> {
-        OutgoingCall call(&context.call());
-        const int result = context.cli().add_object(context.host().abi(), call.abi(), text);
-        if (result < 0) {
-          context.error(call.error(result));
-          return failure;
-        }
-        if (result > 0) return 0;
-        return std::nullopt;
-      },
+      [&context, failure](const char* text) { return define_object(context, text, failure); },
       "define an object, such as secret,id=s0,file=PATH; 'help' lists the types");
 }
 
