@@ -180,7 +180,8 @@ def killed(oracle, tool, args, rounds=6):
                 if result.status not in (0, 3):
                     problems.append(f"after the kill, check {name}: {result.out} {result.err}")
             again = tool.run(*args, cwd=cut)
-            if again.status != 0:
+            # The size is written last: with the new one all was done, and there is nothing left to preallocate.
+            if again.status != 0 and "Preallocation can only be used for growing images" not in again.err:
                 problems.append(f"again: {again.err}")
             for name in ("base", "top"):
                 compared = oracle.run("compare", "-f", "qcow2", "-F", "qcow2", os.path.join(whole, name), os.path.join(cut, name), cwd=folder)
