@@ -142,7 +142,7 @@ class Copy {
     if (!arguments_.source) return read_full(STDIN_FILENO, buffer_.data(), length);
     if (position + length > source_size_)
       return fail(EIO, "error while reading from input image file: ", errno_text(EIO));
-    const auto done = source_.node().read(context_.call(), position, buffer_.data(), length);
+    auto done = source_.node().read(context_.call(), position, buffer_.data(), length);
     if (done) return length;
     return fail(done.error().code,
                 "error while reading from input image file: ", errno_text(done.error().code));
@@ -150,13 +150,13 @@ class Copy {
 
   Status write(uint64_t position, size_t length) {
     if (!arguments_.target) {
-      const auto done = write_full(STDOUT_FILENO, buffer_.data(), length);
+      auto done = write_full(STDOUT_FILENO, buffer_.data(), length);
       if (done) return done;
       return fail(done.error().code,
                   "error while writing to standard output: ", done.error().message);
     }
     if (reads_zero_ && is_zero(buffer_.data(), length)) return {};
-    const auto done = target_.node().write(context_.call(), position, buffer_.data(), length);
+    auto done = target_.node().write(context_.call(), position, buffer_.data(), length);
     if (done) return done;
     return fail(done.error().code,
                 "error while writing to output image file: ", errno_text(done.error().code));
