@@ -119,6 +119,7 @@ Status Graph::amend(Node& image, const std::string& options, bool force,
   const auto items = bound.to_abi();
   const instar_options given{items.data(), items.size()};
   OutgoingCall call;
+  if (progress.report != nullptr) progress.report(progress.opaque, 0, 1);
   const int result = ops->amend(self, call.abi(), &given, force ? 1 : 0, &progress);
   if (progress.report != nullptr) progress.report(progress.opaque, 1, 1);
   return call.status(result);

@@ -312,6 +312,7 @@ Result<instar_node> Opening::open_driver() {
   args.filename = filename.c_str();
   args.options = {abi_options.data(), abi_options.size()};
   args.opener = &opener_;
+  args.node_name = node_name_.c_str();
   instar_call messages{};
   messages.struct_size = sizeof messages;
   messages.opaque = &graph_;

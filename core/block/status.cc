@@ -41,8 +41,9 @@ class Walk {
       open_.pop_back();
       if (next.kind == Question::Kind::kSettled) {
         if (!emit(next.extent)) break;
-      } else {
-        INSTAR_CHECK(ask(next));
+      } else if (auto asked = ask(next); !asked) {
+        if (runs_.empty()) return std::move(asked).error();
+        break;  // what lies before it is known; who asks for more gets the error
       }
     }
     return std::move(runs_);

@@ -75,6 +75,10 @@ const char* filename(instar_image* image) noexcept {
   return image->node->filename().c_str();
 }
 
+const char* node_name(instar_image* image) noexcept {
+  return image->node->names().node_name.c_str();
+}
+
 int describe(const instar_host*, instar_call* abi, const instar_image_spec* spec, int chain,
              const instar_sink* json) noexcept {
   return static_cast<int>(guard(abi, [&](const Call& call) -> Status {
@@ -247,7 +251,8 @@ constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    &open_backing,
                                    &open_writable,
                                    &amend,
-                                   &walk_chain};
+                                   &walk_chain,
+                                   &node_name};
 
 }  // namespace
 

@@ -104,7 +104,6 @@ instar_progress_handle* progress_open(const instar_host*, uint32_t style,
   try {
     output::answer_progress_signal();
     auto handle = std::make_unique<instar_progress_handle>(progress_settings(style, min_step));
-    handle->progress.report(0, 1);
     return handle.release();
   } catch (...) {
     return nullptr;

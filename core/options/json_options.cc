@@ -148,17 +148,35 @@ object take_subtree(object& flat, std::string_view prefix) {
   return taken;
 }
 
+namespace {
+
+/** "encrypt.*" for "encrypt.x.y", if the table has it. */
+const OptionSpec* find_wildcard(const OptionTable& table, std::string_view name) {
+  const size_t dot = name.find('.');
+  if (dot == std::string_view::npos) return nullptr;
+  return table.find(cat(name.substr(0, dot), ".*"));
+}
+
+}  // namespace
+
 Status absorb(object& flat, BoundOptions& bound) {
   object rest;
   for (const auto* entry : in_printed_order(flat)) {
     const OptionSpec* spec = bound.table().find(entry->key());
+    if (const auto* others = find_wildcard(bound.table(), entry->key());
+        spec == nullptr && others != nullptr) {
+      const std::string_view name = entry->key();
+      INSTAR_CHECK(bound.set(others->name, name.substr(others->name.size() - 1)));
+      continue;
+    }
     if (spec == nullptr || entry->value().is_structured() || entry->value().is_null()) continue;
     const std::string text = scalar_text(entry->value());
     INSTAR_CHECK(check_enum_value(*spec, text));
     INSTAR_CHECK(bound.set(spec->name, text));
   }
   for (auto& entry : flat) {
-    if (bound.table().find(entry.key()) == nullptr)
+    if (bound.table().find(entry.key()) == nullptr &&
+        find_wildcard(bound.table(), entry.key()) == nullptr)
       rest.emplace(entry.key(), std::move(entry.value()));
   }
   flat = std::move(rest);

@@ -51,7 +51,8 @@ boost::json::object take_subtree(boost::json::object& flat, std::string_view pre
 /**
  * Moves the entries that the table of `bound` knows out of `flat` into it, checked. Objects, arrays
  * and null are left out as unset, enum values are checked too. What remains is for others, or
- * unknown.
+ * unknown. "NAME.*" in the table is the name, behind "NAME.", of one that is not in the table
+ * otherwise.
  */
 Status absorb(boost::json::object& flat, BoundOptions& bound);
 

@@ -105,6 +105,15 @@ TEST(Absorb, TakesWhatTheTableKnows) {
   EXPECT_EQ(absorb(wrong, bound).error().message, "invalid parameter value: x");
 }
 
+TEST(Absorb, AWildcardTakesTheRest) {
+  BoundOptions bound(OptionTable({{"crypt.key"}, {"crypt.*"}}));
+  object flat = parsed(R"({"crypt.key":"s","crypt.a.b":"x","crypted.y":"z","crypt":"v"})");
+  ASSERT_TRUE(absorb(flat, bound));
+  EXPECT_EQ(flat, parsed(R"({"crypted.y":"z","crypt":"v"})"));
+  EXPECT_EQ(bound.text("crypt.key"), "s");
+  EXPECT_EQ(bound.text("crypt.*"), "a.b");
+}
+
 std::string keyval_message(std::string_view text) {
   const auto result = read_keyval(text, "qom-type");
   return result ? "" : result.error().message;

@@ -6,7 +6,8 @@
  * but "name" may be left out. Types: "string" (the usual), "bool", "number", "size", "enum".
  * "default" is the text that create prints. "values" lists what an enum accepts. "checked_as" is
  * the name that the message about a wrong enum value calls the option; "" gives the message without
- * a name.
+ * a name. An option "NAME.*" takes whatever else begins with "NAME.": its value is the rest of such
+ * a name, so that the plugin can refuse it in its own words, or not.
  */
 #pragma once
 

@@ -131,7 +131,9 @@ void Progress::print_bar(float percent, uint64_t done, uint64_t total) {
 }
 
 void Progress::finish() {
-  if (settings_.style != ProgressStyle::kQemu && settings_.style != ProgressStyle::kBar) return;
+  const bool bar =
+      settings_.style == ProgressStyle::kBar && last_bar_.time_since_epoch().count() != 0;
+  if (settings_.style != ProgressStyle::kQemu && !bar) return;
   out_.write("\n");
   static_cast<void>(out_.flush());
 }

@@ -43,7 +43,7 @@ class Progress {
   /** done of total; a total of 0 counts as all done. */
   void report(uint64_t done, uint64_t total);
 
-  /** Ends the line that was shown, if one was. */
+  /** Ends the line that was shown; in QEMU's style also where none was. */
   void finish();
 
  private:

@@ -17,7 +17,7 @@ typedef int (*instar_bitmap_run_fn)(void* opaque, uint64_t offset, uint64_t leng
 typedef struct instar_bitmap_ops {
   uint32_t struct_size;
   uint32_t reserved;
-  /** All bitmaps, as a JSON array of {"name", "granularity", "flags": ["auto", "in-use"], "count"}.
+  /** All bitmaps, as a JSON array of {"name", "granularity", "flags": ["auto", "in-use"]}.
    * [node] */
   int (*list)(void* self, instar_call* call, const instar_sink* json);
   /** @param granularity bytes, a power of two; 0: the format's default. [node] */

@@ -174,9 +174,11 @@ typedef struct instar_graph_ops {
    */
   int (*walk_chain)(const instar_host* host, instar_call* call, const instar_image_spec* spec,
                     void* opaque, instar_chain_fn each);
+  /** The top node's name, made up by the host if not the user's. Valid until close. [any] */
+  const char* (*node_name)(instar_image* image);
 } instar_graph_ops;
 
-INSTAR_PIN_SIZE(instar_graph_ops, 152);
+INSTAR_PIN_SIZE(instar_graph_ops, 160);
 
 #ifdef __cplusplus
 }

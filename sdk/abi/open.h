@@ -93,9 +93,10 @@ typedef struct instar_open_args {
       filename; /**< NUL-terminated, as messages name it; for a protocol: the file to open */
   instar_options options; /**< this node's own options; children's are with the host */
   const instar_opener* opener;
+  const char* node_name; /**< what the host calls the node, for messages; NULL from older hosts */
 } instar_open_args;
 
-INSTAR_PIN_SIZE(instar_open_args, 40);
+INSTAR_PIN_SIZE(instar_open_args, 48);
 
 /** Makes the files of a new image while a driver's create runs. */
 typedef struct instar_creator instar_creator;

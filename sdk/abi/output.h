@@ -36,7 +36,7 @@ typedef struct instar_output_ops {
   void (*warn)(const instar_host* host, const char* text, size_t len);
   /**
    * A document to stdout in the style asked for. Kinds: "image-info" (object or array), "check",
-   * "measure", "snapshots", "plugins", "plugin", "plugin-verify"; any other kind is printed as
+   * "check-chain", "measure", "snapshots", "plugins", "plugin", "plugin-verify"; any other kind is printed as
    * JSON. [main]
    */
   int (*document)(const instar_host* host, instar_call* call, const char* kind, const char* json,
@@ -46,8 +46,8 @@ typedef struct instar_output_ops {
   int (*map_rows)(const instar_host* host, instar_call* call, const instar_map_extent* extents,
                   size_t count);
   int (*map_end)(const instar_host* host);
-  /** @param min_step percent between two lines (QEMU: 1 or 2). Freed by progress_close, which ends
-   * the line. [main] */
+  /** @param min_step percent between two lines (QEMU: 1 or 2). Nothing is shown before the first
+   * report. Freed by progress_close, which ends the line. [main] */
   instar_progress_handle* (*progress_open)(const instar_host* host, uint32_t style,
                                            double min_step);
   instar_progress (*progress)(instar_progress_handle* handle);

@@ -137,8 +137,9 @@ Result<instar_node> Bench::open_driver(const Store& store, uint32_t flags,
   const auto items = bound.to_abi();
   auto files = std::make_shared<StoreHost>(store, flags);
   companion = files;
-  const instar_open_args args{
-      sizeof args, flags, store.name.c_str(), {items.data(), items.size()}, files->opener()};
+  const instar_open_args args{sizeof args,        flags,
+                              store.name.c_str(), {items.data(), items.size()},
+                              files->opener(),    nullptr};
   instar_node node{};
   BareCall call;
   int result = 0;

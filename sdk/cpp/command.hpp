@@ -42,6 +42,7 @@ class Image {
   NodeRef node() const { return NodeRef(ops_->node(abi_)); }
   std::string driver() const { return ops_->driver(abi_); }
   std::string filename() const { return ops_->filename(abi_); }
+  std::string node_name() const { return ops_->node_name(abi_); }
 
   Status close() {
     OutgoingCall call;

@@ -41,6 +41,11 @@ class OpenContext {
   const Call& call() const { return call_; }
   Options options() const { return Options(args_->options); }
   std::string filename() const { return args_->filename; }
+  /** Of the node that is opened; "" if the host does not tell. */
+  std::string node_name() const {
+    const bool told = args_->struct_size >= sizeof *args_ && args_->node_name != nullptr;
+    return told ? args_->node_name : "";
+  }
   bool writable() const { return (args_->flags & INSTAR_OPEN_WRITE) != 0; }
   bool has_flag(instar_open_flags flag) const { return (args_->flags & flag) != 0; }
   uint32_t flags() const { return args_->flags; }

@@ -185,16 +185,26 @@ inline instar_image_spec image_spec(const std::string& filename,
           nullptr};
 }
 
-/** Prints progress while it lives; the last line is ended when it goes. */
+/** Prints progress while it lives; the last line is ended when it goes. An error that ends the work
+ * is printed before that. */
 class Progress {
  public:
-  Progress(CommandContext& context, instar_progress_style style, double min_step)
-      : ops_(context.output()),
-        handle_(ops_.progress_open(context.host().abi(), style, min_step)) {}
+  enum class Begin { kNow, kLater };
+
+  /** @param begin kNow: 0 % is shown at once. */
+  Progress(CommandContext& context, instar_progress_style style, double min_step,
+           Begin begin = Begin::kNow)
+      : ops_(context.output()), handle_(ops_.progress_open(context.host().abi(), style, min_step)) {
+    if (begin == Begin::kNow) report(0, 1);
+  }
   ~Progress() { ops_.progress_close(handle_); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   instar_progress abi() const { return ops_.progress(handle_); }
+  void report(uint64_t done, uint64_t total) const {
+    const instar_progress sink = abi();
+    if (sink.report != nullptr) sink.report(sink.opaque, done, total);
+  }
 
  private:
   const instar_output_ops& ops_;

@@ -223,7 +223,8 @@ class FakeHost {
   Result<OwnedNode> open(const Ops* ops, const std::string& filename, uint32_t flags = 0,
                          const OptionList& options = {}) {
     opener_ = {sizeof opener_, 0, this, &FakeHost::open_child};
-    const instar_open_args args{sizeof args, flags, filename.c_str(), options.abi(), &opener_};
+    const instar_open_args args{sizeof args,   flags,    filename.c_str(),
+                                options.abi(), &opener_, nullptr};
     instar_node node{};
     Caller caller(*this);
     const int result = ops->open(&host_, caller.abi(), &args, &node);

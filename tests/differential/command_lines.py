@@ -50,6 +50,7 @@ poke a.qcow2 farcluster.qcow2 262152 '\200\0\0\377\377\377\0\0'
 poke a.qcow2 nocluster.qcow2 262152 '\277\377\377\377\377\377\0\0'
 poke a.qcow2 noref.qcow2 56 '\0\0\0\0'
 poke a.qcow2 farblock.qcow2 65544 '\0\377\377\377\0\0\0\0'
+poke a.qcow2 oddfirst.qcow2 65542 '\002'
 poke a.qcow2 oddblock.qcow2 65544 '\0\0\0\0\0\0\002\0'
 poke a.qcow2 autoclear.qcow2 88 '\200\0\0\0\0\0\0\0'
 poke sn.qcow2 badsn.qcow2 $(od -An -td8 --endian=big -j64 -N8 sn.qcow2) '\0\0\0\0\0\100\002\0'
@@ -1047,6 +1048,54 @@ bitmap --bogus a.qcow2 b
 
 
 # +S stands for a secret with the password of luks.qcow2 and aes.qcow2.
+PROGRESS = """
+compare -p gone.qcow2 a.raw
+compare -p a.raw nofile
+compare -p -T bogus a.raw b.raw
+compare -p --image-opts -f raw a.raw b.raw
+compare -p -q a.raw nofile
+convert -p nofile x
+convert -p a.raw nofile x
+convert -p -O nosuch a.raw x
+convert -p -O qcow2 -o nosuch=1 a.raw x
+convert -p -t bogus nofile x
+convert -p -n -t bogus a.raw x
+convert -p -T bogus a.raw x
+convert -p -n a.raw nofile
+convert -p -c a.raw x
+convert -p --image-opts -f raw a.raw x
+convert -p -l one sn.qcow2 sn.qcow2 x
+convert -p -l one nofile sn.qcow2 x
+convert -p -q nofile x
+amend -p -f qcow2 -o compat=1.1 nofile
+amend -p -f raw -o compat=1.1 a.raw
+amend -p -o nosuch=1 a.qcow2
+amend -p -o compat=7 a.qcow2
+amend -p -o encrypt.format=luks a.qcow2
+amend -p -o compat=1.1 a.qcow2
+amend -p -f qcow2 -o help
+amend -p -o help a.qcow2
+amend -p -o compat=1.1
+amend -p a.qcow2
+amend -p -t bogus -o compat=1.1 a.qcow2
+amend -p -q -o compat=1.1 nofile
+amend -p --image-opts -f qcow2 -o compat=1.1 a.qcow2
+rebase -p -b a.raw nofile
+rebase -p -f raw -b  a.raw
+rebase -p -u -f raw -b a.raw -F raw b.raw
+rebase -p -f qcow2 -b a.qcow2 over.qcow2
+rebase -p -f qcow2 -b nofile -F qcow2 over.qcow2
+rebase -p -u -F raw -b nofile over.qcow2
+rebase -p -F nosuch -b a.qcow2 over.qcow2
+rebase -p -t bogus -b a.qcow2 over.qcow2
+rebase -p -T bogus -b a.qcow2 over.qcow2
+rebase -p --image-opts -f qcow2 -b a.qcow2 over.qcow2
+commit -p nofile
+commit -p a.raw
+commit -p -b nofile over.qcow2
+commit -p -t bogus over.qcow2
+commit -p --image-opts -f qcow2 over.qcow2
+""".strip().split("\n")
 ENCRYPTION = """
 info luks.qcow2
 info --output=json luks.qcow2
@@ -1063,6 +1112,14 @@ info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.format=aes
 info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.format=bogus
 info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.nosuch=bogus
 info --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.cipher-alg=bogus
+map --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.nosuch=1
+map --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.format=luks,encrypt.iter-time=1,nosuch=2
+map +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret.more=1
+map --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.nosuch.more=1
+map --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.format=luks,encrypt.nosuch=1
+map --image-opts driver=qcow2,file.filename=a.qcow2,encrypt.nosuch=1
+map --image-opts driver=qcow2,file.filename=a.qcow2,encrypt.format=luks,encrypt.nosuch=1
+map --image-opts driver=raw,file.filename=a.raw,encrypt.nosuch=1
 map --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=zz
 map --object secret,id=zz,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=zz
 map --object secret,id=zz,data=wrong --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=zz
@@ -1139,6 +1196,20 @@ rebase -u -b nofile -F nosuch a.qcow2
 commit -b over.qcow2 folder/third.qcow2
 commit -b folder/over.qcow2 folder/third.qcow2
 amend +S -o encrypt.state=inactive empty.qcow2
+convert oddfirst.qcow2 x
+map oddfirst.qcow2
+compare oddfirst.qcow2 a.qcow2
+measure -O qcow2 oddfirst.qcow2
+check oddfirst.qcow2
+convert -n -O qcow2 a.raw oddfirst.qcow2
+convert -n badzero.qcow2 b.raw
+map badzero.qcow2
+measure -O qcow2 badzero.qcow2
+compare badzero.qcow2 a.qcow2
+map badl1.qcow2
+convert -n badl1.qcow2 b.raw
+bitmap --add -f raw a.raw b
+bitmap --add v2.qcow2 b
 amend -o encrypt.state=inactive luks.qcow2
 amend +S --image-opts driver=qcow2,file.filename=aes.qcow2,encrypt.key-secret=s -o encrypt.state=inactive
 amend +S --object secret,id=n,data=new --object secret,id=w,data=wrong --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s -o encrypt.state=active,encrypt.new-secret=n,encrypt.iter-time=10
@@ -1257,7 +1328,7 @@ info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw,l
 def lines():
     """All command lines, each a list of arguments."""
     yield []
-    for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE, SNAPSHOT, BITMAP):
+    for group in (GLOBAL, INFO, CREATE, CONVERT, COMPARE, MAP, MEASURE, SNAPSHOT, BITMAP, PROGRESS):
         for line in group:
             yield line.split(" ")
     for line in ENCRYPTION:

@@ -22,20 +22,13 @@ int print_help(const CommandContext& context, const std::string& format) {
   return result < 0 ? context.error(call.error(result)) : 0;
 }
 
-Status run_amend(CommandContext& context, const Arguments& arguments, Image image) {
-  {
-    const Progress progress(context,
-                            arguments.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
-    const instar_progress sink = progress.abi();
-    OutgoingCall call(&context.call());
-    const int result = context.graph().amend(context.host().abi(), call.abi(), image.abi(),
-                                             arguments.options->c_str(), arguments.force, &sink);
-    if (result < 0) {
-      // The message stands behind the last progress line, whose end follows it.
-      context.error(call.error(result));
-      return fail(ECANCELED, "");
-    }
-  }
+Status run_amend(CommandContext& context, const Arguments& arguments, Image image,
+                 const Progress& progress) {
+  const instar_progress sink = progress.abi();
+  OutgoingCall call(&context.call());
+  INSTAR_CHECK(
+      call.status(context.graph().amend(context.host().abi(), call.abi(), image.abi(),
+                                        arguments.options->c_str(), arguments.force, &sink)));
   return image.close();
 }
 
@@ -60,7 +53,15 @@ class Amend {
     line.operands(arguments.files).epilogue("Example: amend -o compat=1.1 disk.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (!arguments.options) return line.usage_error(context, "Must specify options (-o)");
-    if (arguments.quiet) arguments.progress = false;
+    const Progress progress(
+        context,
+        arguments.progress && !arguments.quiet ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1,
+        Progress::Begin::kLater);
+    return amend(context, arguments, progress);
+  }
+
+ private:
+  static int amend(CommandContext& context, const Arguments& arguments, const Progress& progress) {
     const bool help = asks_for_help(*arguments.options);
     if (help && arguments.format) return print_help(context, *arguments.format);
     if (arguments.files.size() != 1) return context.error("Expecting one image file name");
@@ -72,9 +73,8 @@ class Amend {
                                          INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE, arguments.cache));
     if (!image) return context.error(image.error());
     if (help) return print_help(context, image->driver());
-    const auto done = run_amend(context, arguments, *std::move(image));
-    if (!done) return done.error().message.empty() ? 1 : context.error(done.error());
-    return 0;
+    const auto done = run_amend(context, arguments, *std::move(image), progress);
+    return done ? 0 : context.error(done.error());
   }
 };
 

@@ -117,6 +117,7 @@ class Bitmap {
       : call_(&context.call()),
         arguments_(arguments),
         name_(arguments.operands[1]),
+        node_name_(image.node_name()),
         target_(image.node()),
         source_(source ? Target(source.node()) : target_) {}
 
@@ -154,7 +155,8 @@ class Bitmap {
 
   Status add() {
     if (target_.ops == nullptr)
-      return fail(ENOTSUP, "Can't store persistent bitmaps to #block0: ", errno_text(ENOTSUP));
+      return fail(ENOTSUP, "Can't store persistent bitmaps to ", node_name_, ": ",
+                  errno_text(ENOTSUP));
     const uint64_t granularity = arguments_.granularity.value_or(0);
     if (granularity > UINT32_MAX)
       return fail(EINVAL, "Granularity must be power of 2 and at least 512");
@@ -196,6 +198,7 @@ class Bitmap {
   OutgoingCall call_;
   const Arguments& arguments_;
   const std::string& name_;
+  const std::string node_name_;
   Target target_;
   Target source_;
 };

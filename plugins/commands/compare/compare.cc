@@ -35,6 +35,9 @@ class Compare {
         "4 a read failed.\n");
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 2) return line.usage_error(context, "Expecting two image file names");
+    // The verdict stands behind the last progress line, whose end follows it: as qemu-img has it.
+    const Progress shown(context, progress && !quiet ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE,
+                         2, Progress::Begin::kLater);
     if (image_opts && (formats[0] || formats[1])) {
       context.error("--image-opts and --format are mutually exclusive");
       return 2;
@@ -53,7 +56,8 @@ class Compare {
       }
       images[i] = *std::move(opened);
     }
-    return compare(context, images, files, strict, quiet, progress && !quiet);
+    shown.report(0, 1);
+    return compare(context, images, files, strict, quiet, shown.abi());
   }
 
  private:
@@ -64,15 +68,13 @@ class Compare {
     return error;
   }
   static int compare(CommandContext& context, const Image (&images)[2],
-                     const std::vector<std::string>& files, bool strict, bool quiet, bool show) {
+                     const std::vector<std::string>& files, bool strict, bool quiet,
+                     const instar_progress& progress) {
     instar_compare_result result{};
     result.struct_size = sizeof result;
     OutgoingCall call(&context.call());
-    // The verdict stands behind the last progress line, whose end follows it: as qemu-img has it.
-    const Progress progress(context, show ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 2);
-    const auto reporter = progress.abi();
     const int failed = context.engine().compare(context.host().abi(), call.abi(), images[0].abi(),
-                                                images[1].abi(), strict, &reporter, &result);
+                                                images[1].abi(), strict, &progress, &result);
     if (failed < 0) {
       const size_t which = result.failed_image == 2 ? 1 : 0;
       context.error(

@@ -119,8 +119,6 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
                                                      target_format.c_str(), target_name, 0);
     return result < 0 ? context.error(call.error(result)) : 0;
   }
-  if (image_opts && format)
-    return context.error("--image-opts and --format are mutually exclusive");
   if (target_image_opts && !skip_create)
     return context.error("--target-image-opts requires use of -n flag");
   if (target_is_zero && !skip_create)
@@ -136,8 +134,6 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
     return context.error("Use of --skip-broken-bitmaps requires --bitmaps");
   if (source_cache && !is_cache_mode(*source_cache))
     return context.error(cat("Invalid source cache option: ", *source_cache));
-  if (target_cache && !is_cache_mode(*target_cache))
-    return context.error(cat("Invalid cache option: ", *target_cache));
   if (!target_cache) target_cache = "unsafe";
   if (raw.operands.size() < 2) return context.error("Must specify image file name");
   sources.assign(raw.operands.begin(), raw.operands.end() - 1);

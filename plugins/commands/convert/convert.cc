@@ -43,12 +43,24 @@ class Conversion {
   Conversion(CommandContext& context, const Arguments& arguments)
       : context_(context), arguments_(arguments) {}
 
-  Status run() {
+  int run() {
+    const Progress progress(context_, arguments_.progress_style, 1);
+    const auto done = run(progress);
+    // A message stands behind the last progress line, whose end follows it.
+    return done ? 0 : context_.error(done.error());
+  }
+
+ private:
+  Status run(const Progress& progress) {
     INSTAR_CHECK(open_sources());
     INSTAR_CHECK(check_bitmaps());
-    if (!arguments_.skip_create) INSTAR_CHECK(create_target());
+    CreationPlan plan;
+    if (!arguments_.skip_create) INSTAR_CHECK(check_plan(plan));
+    if (arguments_.target_cache && !is_cache_mode(*arguments_.target_cache))
+      return fail(EINVAL, "Invalid cache option: ", *arguments_.target_cache);
+    if (!arguments_.skip_create) INSTAR_CHECK(create_target(plan));
     INSTAR_CHECK(open_target());
-    auto copied = copy();
+    auto copied = copy(progress);
     if (copied && arguments_.bitmaps)
       copied = copy_bitmaps(context_, sources_[0].node(), target_.node());
     if (!copied) {
@@ -57,10 +69,10 @@ class Conversion {
       return copied;
     }
     INSTAR_CHECK(target_.close());
+    progress.report(1, 1);
     return {};
   }
 
- private:
   /** Nobody writes to a source meanwhile, not even we: it may be the target too. */
   uint32_t source_flags() const {
     return arguments_.force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE}
@@ -68,8 +80,8 @@ class Conversion {
   }
 
   Status open_sources() {
-    if (arguments_.snapshot && arguments_.sources.size() > 1)
-      return fail(EINVAL, "No support for concatenating multiple snapshot");
+    if (arguments_.image_opts && arguments_.format)
+      return fail(EINVAL, "--image-opts and --format are mutually exclusive");
     for (const auto& name : arguments_.sources) {
       INSTAR_TRY(auto image, context_.open(image_spec(
                                  name, arguments_.format, arguments_.image_opts, source_flags(),
@@ -81,6 +93,8 @@ class Conversion {
       total_ = sum;
       sources_.push_back(std::move(image));
     }
+    if (arguments_.snapshot && sources_.size() > 1)
+      return fail(EINVAL, "No support for concatenating multiple snapshot");
     return {};
   }
 
@@ -121,9 +135,7 @@ class Conversion {
     return {};
   }
 
-  Status create_target() {
-    CreationPlan plan;
-    INSTAR_CHECK(check_plan(plan));
+  Status create_target(const CreationPlan& plan) {
     has_backing_ = plan.backing.has_value();
     target_options_ = plan.key_secrets;
     const auto text = [](const std::optional<std::string>& s) { return s ? s->c_str() : nullptr; };
@@ -174,7 +186,7 @@ class Conversion {
     return {};
   }
 
-  Status copy() {
+  Status copy(const Progress& progress) {
     INSTAR_TRY(const instar_node_limits limits, target_.node().limits());
     const bool reads_zero =
         arguments_.target_is_zero ||
@@ -183,7 +195,6 @@ class Conversion {
     for (const auto& source : sources_)
       sources.push_back(source.abi());
 
-    const Progress progress(context_, arguments_.progress_style, 1);
     instar_copy_job job{};
     job.struct_size = sizeof job;
     job.flags = (arguments_.compress ? uint32_t{INSTAR_COPY_COMPRESSED} : 0u) |
@@ -201,9 +212,7 @@ class Conversion {
     job.workers = arguments_.workers;
     job.progress = progress.abi();
     OutgoingCall call(&context_.call());
-    INSTAR_CHECK(call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job)));
-    job.progress.report(job.progress.opaque, 1, 1);
-    return {};
+    return call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job));
   }
 
   /** A target of ours that is not whole must not look as if it were. */
@@ -228,9 +237,7 @@ class Convert {
   static int run(CommandContext& context) {
     Arguments arguments;
     if (const auto status = arguments.parse(context)) return *status;
-    Conversion conversion(context, arguments);
-    if (const auto done = conversion.run(); !done) return context.error(done.error());
-    return 0;
+    return Conversion(context, arguments).run();
   }
 };
 

@@ -76,10 +76,9 @@ class Map {
     }
     if (result < 0) {
       const auto refused = printer.call.error(result);
-      const auto failed = walk.error(result);
       if (refused.message != errno_text(result)) return context.error(refused);
-      return context.error(
-          fail(failed.code, "Could not read file metadata: ", errno_text(failed.code)));
+      const auto failed = walk.error(result);
+      return context.error(cat("Could not read file metadata: ", errno_text(failed.code)));
     }
     output.map_end(context.host().abi());
     return 0;

@@ -24,18 +24,22 @@ class Rebase {
   Rebase(CommandContext& context, const Arguments& arguments)
       : context_(context), arguments_(arguments) {}
 
-  Status run() {
+  int run() {
     const Progress progress(context_,
                             arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
-    const instar_progress sink = progress.abi();
-    auto done = run(sink);
-    // A message stands behind the last progress line, whose end follows it.
-    if (!done) context_.error(done.error());
-    return done;
+    if (const auto copied = open_and_copy(progress.abi()); !copied)
+      return context_.error(copied.error());
+    const auto changed = change_backing();
+    if (!changed) context_.error(changed.error());
+    progress.report(1, 1);  // whatever came of it: as qemu-img has it
+    if (!changed) return 1;
+    const auto closed = image_.close();
+    return closed ? 0 : context_.error(closed.error());
   }
 
  private:
-  Status run(const instar_progress& progress) {
+  Status open_and_copy(const instar_progress& progress) {
+    INSTAR_CHECK(check_arguments());
     const uint32_t flags =
         INSTAR_OPEN_WRITE | (arguments_.unsafe ? uint32_t{INSTAR_OPEN_NO_BACKING} : 0u);
     INSTAR_TRY(image_, context_.open(image_spec(arguments_.filename, arguments_.format,
@@ -45,13 +49,19 @@ class Rebase {
         image_.node().interface<instar_compress_ops>(INSTAR_COMPRESS_ID, &self) == nullptr)
       return fail(ENOTSUP, "Compression not supported for this file format");
     INSTAR_CHECK(check_format());
-    if (!arguments_.unsafe) {
-      INSTAR_CHECK(open_backing());
-      INSTAR_CHECK(copy(progress));
-    }
-    INSTAR_CHECK(change_backing());
-    progress.report(progress.opaque, 1, 1);
-    return image_.close();
+    if (arguments_.unsafe) return {};
+    INSTAR_CHECK(open_backing());
+    return copy(progress);
+  }
+
+  Status check_arguments() const {
+    if (arguments_.image_opts && arguments_.format)
+      return fail(EINVAL, "--image-opts and --format are mutually exclusive");
+    if (arguments_.cache && !is_cache_mode(*arguments_.cache))
+      return fail(EINVAL, "Invalid cache option: ", *arguments_.cache);
+    if (arguments_.source_cache && !is_cache_mode(*arguments_.source_cache))
+      return fail(EINVAL, "Invalid source cache option: ", *arguments_.source_cache);
+    return {};
   }
 
   Status check_format() const {
@@ -159,15 +169,9 @@ class Command {
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
     if (!arguments.unsafe && !arguments.backing)
       return line.usage_error(context, "Must specify backing file (-b) or use unsafe mode (-u)");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
-    if (arguments.cache && !is_cache_mode(*arguments.cache))
-      return context.error(cat("Invalid cache option: ", *arguments.cache));
-    if (arguments.source_cache && !is_cache_mode(*arguments.source_cache))
-      return context.error(cat("Invalid source cache option: ", *arguments.source_cache));
     if (arguments.quiet) arguments.progress = false;
     arguments.filename = files[0];
-    return Rebase(context, arguments).run() ? 0 : 1;
+    return Rebase(context, arguments).run();
   }
 };
 

@@ -184,9 +184,8 @@ Status Image::bitmap_add(const Call& call, std::string_view name, uint32_t granu
     why = "Maximum number of persistent bitmaps is already reached";
   if (why.empty() && directory > kMaxBitmapDirectory)
     why = "Not enough space in the bitmap directory";
-  // A driver does not know what its node is called.
   if (!why.empty())
-    return fail(EINVAL, "Can't make bitmap '", name, "' persistent in '#block0': ", why);
+    return fail(EINVAL, "Can't make bitmap '", name, "' persistent in '", node_name_, "': ", why);
   if (find_bitmap(name)) return fail(EEXIST, "Bitmap already exists: ", name);
   bitmaps_.push_back(std::move(bitmap));
   bitmaps_changed_ = bitmaps_listed_anew_ = true;

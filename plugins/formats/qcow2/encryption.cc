@@ -14,6 +14,16 @@ const char* scheme_of(uint32_t method) {
   return method == kCryptAes ? "aes" : "luks";
 }
 
+/** Only of an encrypted image anybody looks at them. */
+Status refuse_others(const sdk::Options& options) {
+  if (!options.has("encrypt.*")) return {};
+  const std::string other = options.text("encrypt.*");
+  const std::string name = other.substr(0, other.find('.'));
+  if (name == "format" || name == "key-secret")
+    return fail(EINVAL, "Parameters '", name, ".*' are unexpected");
+  return fail(EINVAL, "Parameter '", name, "' is unexpected");
+}
+
 /** The format that the user names must be the image's. */
 Status check_format(const sdk::Options& options, const Header& header) {
   if (!options.has("encrypt.format")) return {};
@@ -82,6 +92,7 @@ Result<std::unique_ptr<ContentCipher>> ContentCipher::open(const sdk::OpenContex
                                                            const Header& header, HostFile& file) {
   INSTAR_CHECK(check_format(context.options(), header));
   if (header.crypt_method == kCryptNone) return std::unique_ptr<ContentCipher>();
+  INSTAR_CHECK(refuse_others(context.options()));
   const bool luks = header.crypt_method == kCryptLuks;
   if (luks && !header.crypto)
     return fail(EINVAL, "Missing CRYPTO header for crypt method ", header.crypt_method);

@@ -55,9 +55,12 @@ Result<bool> Image::sparse_inside(const Call& call) {
   const uint64_t real = geometry_.cluster_of(static_cast<uint64_t>(allocated));
   const uint64_t end = geometry_.clusters(file_.size());
   const uint64_t threshold = std::max(real * 10 / 9, real + 2);
-  if (end < threshold) return false;
   INSTAR_CHECK(
       refcounts_.load(call, header_.refcount_table_offset, header_.refcount_table_clusters));
+  if (end < threshold) {
+    INSTAR_CHECK(refcounts_.check_blocks(call, end));
+    return false;
+  }
   return refcounts_.uses(call, end, threshold);
 }
 
@@ -72,8 +75,8 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
   if (sparse_inside_ < 0 && !cipher_ && std::any_of(runs.begin(), runs.end(), [](const Run& run) {
         return run.kind == Kind::kData;
       })) {
-    INSTAR_TRY(const bool sparse, sparse_inside(call));
-    sparse_inside_ = sparse;
+    const auto sparse = sparse_inside(call);  // broken counts are no reason not to read
+    sparse_inside_ = sparse && *sparse;
   }
   size_t count = 0;
   const auto add = [&](const instar_extent& extent, bool joins) {

@@ -108,7 +108,7 @@ Status Image::write_refcounts(const Call& call) {
 /** All that is referred to reaches the disk before what refers to it. */
 Status Image::write_metadata(const Call& call, Lock& lock) {
   INSTAR_CHECK(packed_.drain(call, lock));
-  if (broken_ || corruption_.stopped()) return fail(EIO, sdk::errno_text(EIO));
+  INSTAR_CHECK(check_usable());
   INSTAR_CHECK(write_refcounts(call));
   INSTAR_CHECK(barrier(call));
   if (!l2_.tables_dirty() && !l2_.l1_dirty() && frees_.empty()) return {};

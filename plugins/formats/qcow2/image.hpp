@@ -164,6 +164,7 @@ class Image {
   Status link_packed(const Call& call, uint64_t guest, uint64_t word);
 
   // write.cc
+  Status check_usable() const;
   Status begin_change(const Call& call, Lock& lock);
   Status own_table(const Call& call, uint64_t guest);
   Result<Piece> plan(const Call& call, Lock& lock, uint64_t begin, uint64_t end);
@@ -179,7 +180,7 @@ class Image {
                     uint64_t position, uint64_t length);
   void note_hole(uint64_t end);
   Piece placed(const instar_placement& placement) const;
-  Result<bool> reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end);
+  Result<bool> reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end, bool own);
   Status copy_old(const Call& call, uint64_t begin, uint64_t end, uint8_t* to);
 
   // zero.cc
@@ -187,7 +188,7 @@ class Image {
   Status clear_clusters(const Call& call, uint64_t begin, uint64_t end, Clearing how);
   Entry cleared(const Entry& entry, Clearing how) const;
   Status zero_range(const Call& call, uint64_t begin, uint64_t end, Clearing how);
-  Status zero_plainly(const Call& call, uint64_t begin, uint64_t end);
+  Status zero_plainly(const Call& call, uint64_t begin, uint64_t end, bool last);
   Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
 
   // flush.cc: called with the mutex held
@@ -291,6 +292,7 @@ class Image {
   const sdk::Host host_;
   const uint32_t flags_;
   const Settings settings_;
+  std::string node_name_;  ///< as messages call it
   Header header_;
   Geometry geometry_;  ///< changes when the image is amended
   HostFile file_;

@@ -37,8 +37,10 @@ Result<uint64_t> needed_data(const Geometry& geometry, sdk::NodeRef source, uint
   uint64_t needed = 0;
   uint64_t counted_to = 0;
   for (uint64_t at = 0; at < size;) {
-    INSTAR_TRY(const size_t n, source.extents(call, at, size - at, extents.data(), extents.size()));
-    for (size_t i = 0; i < n; ++i) {
+    const auto n = source.extents(call, at, size - at, extents.data(), extents.size());
+    if (!n)
+      return fail(n.error().code, "Unable to get block status: ", sdk::errno_text(n.error().code));
+    for (size_t i = 0; i < *n; ++i) {
       const uint64_t end = at + extents[i].length;
       const bool data = (extents[i].flags & INSTAR_EXTENT_ZERO) == 0 &&
                         (extents[i].flags & INSTAR_EXTENT_DATA) != 0;

@@ -91,6 +91,7 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const Settings settings, read_settings(context, header));
   std::unique_ptr<Image> image(
       new Image(context.host(), std::move(header), std::move(file), settings, context.flags()));
+  image->node_name_ = context.node_name();
   INSTAR_TRY(image->cipher_, ContentCipher::open(context, image->header_, image->file_));
   INSTAR_CHECK(image->open_children(context));
   INSTAR_CHECK(image->load_metadata(context.call()));

@@ -7,7 +7,7 @@ constexpr size_t kRunsAtOnce = 512;
 }
 
 Status Image::read(const Call& call, uint64_t offset, IoVec to) {
-  if (corruption_.stopped()) return fail(EIO, sdk::errno_text(EIO));
+  if (corruption_.stopped()) return fail(ENOMEDIUM, sdk::errno_text(ENOMEDIUM));
   const uint64_t length = to.length();
   const bool writable = (flags_ & INSTAR_OPEN_WRITE) != 0;
   std::vector<Run> runs;

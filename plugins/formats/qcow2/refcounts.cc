@@ -64,15 +64,27 @@ Status Refcounts::load(const Call& call, uint64_t offset, uint32_t clusters) {
   return {};
 }
 
+Status Refcounts::check_block(const Call& call, uint64_t index) {
+  const uint64_t block = block_offset(index);
+  if (geometry_.in_cluster(block) == 0) return {};
+  return broken_metadata(corruption_, call,
+                         sdk::cat("Refblock offset ", hex(block), " unaligned (reftable index: ",
+                                  index == 0 ? "0" : hex(index), ")"));
+}
+
+Status Refcounts::check_blocks(const Call& call, uint64_t end) {
+  const uint64_t blocks = sdk::div_up(end, geometry_.refblock_entries());
+  for (uint64_t index = 0; index < blocks; ++index)
+    INSTAR_CHECK(check_block(call, index));
+  return {};
+}
+
 /** The part of a refcount block that has `cluster`'s entry; which must have a block. */
 Result<uint8_t*> Refcounts::block_slice(const Call& call, uint64_t cluster, uint64_t* slice_first,
                                         uint64_t* slice_count) {
   const uint64_t index = cluster >> geometry_.refblock_bits;
+  INSTAR_CHECK(check_block(call, index));
   const uint64_t block = block_offset(index);
-  if (geometry_.in_cluster(block) != 0)
-    return broken_metadata(corruption_, call,
-                           sdk::cat("Refblock offset ", hex(block), " unaligned (reftable index: ",
-                                    index == 0 ? "0" : hex(index), ")"));
   const uint64_t entries = (blocks_.slice_size() * 8) >> geometry_.refcount_order;
   *slice_first = sdk::round_down(cluster, entries);
   *slice_count = entries;

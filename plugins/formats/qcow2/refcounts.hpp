@@ -48,6 +48,8 @@ class Refcounts {
   Result<uint64_t> get(const Call& call, uint64_t cluster);
   /** Whether `wanted` or more of the first `end` clusters are in use. */
   Result<bool> uses(const Call& call, uint64_t end, uint64_t wanted);
+  /** Whether the places of the blocks that count the first `end` clusters make sense. */
+  Status check_blocks(const Call& call, uint64_t end);
   /** Adds 1 to each of the range, which has blocks. EINVAL when a count would overflow. */
   Status increase(const Call& call, ClusterRange range);
   /** Takes 1 from each of the range, and adds to *unused those that nobody uses any more. A count
@@ -122,6 +124,7 @@ class Refcounts {
   uint64_t block_offset(uint64_t index) const {
     return index < table_.size() ? table_[index] & kRefcountTableOffsetMask : 0;
   }
+  Status check_block(const Call& call, uint64_t index);
   Result<uint8_t*> block_slice(const Call& call, uint64_t cluster, uint64_t* slice_first,
                                uint64_t* slice_count);
   Status make_block(uint64_t index, uint64_t cluster);

@@ -81,12 +81,12 @@ Status Image::zero_grown(const Call& call, uint64_t begin, uint64_t end, bool ne
   const uint64_t first = std::min(geometry_.cluster_end(begin), end);
   const uint64_t unit = geometry_.subcluster_size;
   const uint64_t head = std::min(sdk::round_up(begin, unit), end);
-  if (begin < head) INSTAR_CHECK(zero_plainly(call, begin, head));
+  if (begin < head) INSTAR_CHECK(zero_plainly(call, begin, head, false));
   if (head < first) {
     if (needs_zeroes)
       INSTAR_CHECK(zero_subclusters(call, head, sdk::round_up(first, unit)));
     else
-      INSTAR_CHECK(zero_plainly(call, head, first));
+      INSTAR_CHECK(zero_plainly(call, head, first, false));
   }
   if (!needs_zeroes || placed || first == end) return {};
   if (!geometry_.zero_flag)

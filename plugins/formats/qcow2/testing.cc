@@ -236,7 +236,7 @@ void OptionList::add(const std::string& name, const std::string& text) {
 
 TestImage::TestImage(Files& files, uint32_t flags, const OptionList& options)
     : opener_{sizeof opener_, 0, &files, &open_child} {
-  const instar_open_args args{sizeof args, flags, "test", options.abi(), &opener_};
+  const instar_open_args args{sizeof args, flags, "test", options.abi(), &opener_, nullptr};
   sdk::OutgoingCall call;
   const int result = format()->open(host(), call.abi(), &args, &node_);
   if (result < 0) {

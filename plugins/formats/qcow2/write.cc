@@ -9,10 +9,17 @@ namespace {
 constexpr size_t kMaxPendingFrees = 1u << 16;
 }
 
+/** An image that was found corrupt while it was in use counts as taken out of its drive. */
+Status Image::check_usable() const {
+  if (corruption_.stopped()) return fail(ENOMEDIUM, sdk::errno_text(ENOMEDIUM));
+  if (broken_) return fail(EIO, sdk::errno_text(EIO));
+  return {};
+}
+
 /** The mutex is held. Called before anything is looked up for a change. */
 Status Image::begin_change(const Call& call, Lock& lock) {
   if ((flags_ & INSTAR_OPEN_WRITE) == 0) return fail(EACCES, sdk::errno_text(EACCES));
-  if (broken_ || corruption_.stopped()) return fail(EIO, sdk::errno_text(EIO));
+  INSTAR_CHECK(check_usable());
   if (!changed_) {
     INSTAR_CHECK(start_writing(call));
     changed_ = true;
@@ -192,7 +199,8 @@ void Image::note_hole(uint64_t end) {
   }
 }
 
-Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end) {
+/** @param own only by what the image itself says, not because its backing file is too short */
+Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t end, bool own) {
   std::vector<Run> runs;
   {
     const Lock lock(mutex_);
@@ -200,7 +208,7 @@ Result<bool> Image::reads_as_zeroes(const Call& call, uint64_t begin, uint64_t e
   }
   return std::all_of(runs.begin(), runs.end(), [&](const Run& run) {
     if (run.kind == Kind::kUnallocated || run.kind == Kind::kUnallocatedPlaced)
-      return run.guest >= backing_size_;
+      return own ? !backing_ : run.guest >= backing_size_;
     return run.kind == Kind::kZero || run.kind == Kind::kZeroAllocated;
   });
 }
@@ -228,11 +236,11 @@ Status Image::write_piece(const Call& call, const Piece& piece, const IoVec& fro
   uint64_t end = piece.cow_end;
   if (piece.pristine) {  // zeroes are there already
     if (begin < piece.begin) {
-      INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, begin, piece.begin));
+      INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, begin, piece.begin, false));
       if (zeroes) begin = piece.begin;
     }
     if (piece.end < end) {
-      INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, piece.end, end));
+      INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, piece.end, end, false));
       if (zeroes) {
         end = piece.end;
         note_hole(piece.host + (piece.cow_end - geometry_.cluster_start(piece.begin)));

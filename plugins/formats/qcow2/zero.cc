@@ -65,11 +65,12 @@ Status Image::zero_subclusters(const Call& call, uint64_t begin, uint64_t end) {
       return {};
     }
   }
-  return zero_plainly(call, begin, end);
+  return zero_plainly(call, begin, end, true);
 }
 
-Status Image::zero_plainly(const Call& call, uint64_t begin, uint64_t end) {
-  INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, begin, end));
+/** @param last even when the image gets a longer backing file */
+Status Image::zero_plainly(const Call& call, uint64_t begin, uint64_t end, bool last) {
+  INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, begin, end, last));
   if (zeroes) return {};
   const std::vector<uint8_t> buffer(std::min<uint64_t>(end - begin, 1u << 20));
   while (begin < end) {
@@ -87,7 +88,7 @@ Status Image::write_zeroes(const Call& call, uint64_t offset, uint64_t length, u
   INSTAR_CHECK(record_change(call, offset, length));
   if (!geometry_.zero_flag && backing_) {
     if ((flags & INSTAR_WRITE_NO_FALLBACK) != 0) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
-    INSTAR_CHECK(zero_plainly(call, offset, end));
+    INSTAR_CHECK(zero_plainly(call, offset, end, true));
   } else {
     if (data_file_ && header_.data_file_raw())
       INSTAR_CHECK(data_file_.write_zeroes(call, offset, length, flags & ~INSTAR_WRITE_FUA));
@@ -103,8 +104,8 @@ Status Image::zero_range(const Call& call, uint64_t begin, uint64_t end, Clearin
   const uint64_t first = std::min(sdk::round_up(begin, unit), end);
   const uint64_t last =
       end == size() ? sdk::round_up(end, unit) : std::max(sdk::round_down(end, unit), first);
-  if (begin < first) INSTAR_CHECK(zero_plainly(call, begin, first));
-  if (last < end) INSTAR_CHECK(zero_plainly(call, last, end));
+  if (begin < first) INSTAR_CHECK(zero_plainly(call, begin, first, true));
+  if (last < end) INSTAR_CHECK(zero_plainly(call, last, end, true));
   if (first == end) return {};
   const uint64_t clusters_begin = geometry_.cluster_end(first);
   const uint64_t clusters_end = std::max(
