@@ -40,7 +40,7 @@ class PowerCut {
   Files at(size_t count, std::mt19937_64& random);
 
  private:
-  /** How much of what is not flushed survives a cut. */
+  /** What is lost of what is not flushed. */
   enum class Loss : uint8_t { kNothing, kEverything, kEvents, kSectors, kFew, kMost };
   void apply(const Journal::Event& event, std::vector<uint8_t>& file) const;
   void apply_sectors(const Journal::Event& event, std::vector<uint8_t>& file,
