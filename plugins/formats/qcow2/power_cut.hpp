@@ -8,6 +8,13 @@
 
 namespace instar::qcow2::testing {
 
+/** Sanitizers look for something else than lost data, and take their time. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 /** What was done to several files, in order. Not for several threads at once. */
 class Journal {
  public:

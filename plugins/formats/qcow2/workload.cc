@@ -33,7 +33,8 @@ bool failed() {
 Workload::Workload(const ImageKind& kind, uint64_t seed)
     : kind_(kind), random_(seed + std::hash<std::string_view>()(kind.name)) {
   const uint64_t cluster = uint64_t{1} << kind.cluster_bits;
-  const uint64_t size = std::clamp<uint64_t>(cluster * 64, 96u << 10, 768u << 10) + uint64_t{3} * 512;
+  const uint64_t size =
+      std::clamp<uint64_t>(cluster * 64, 96u << 10, 768u << 10) + uint64_t{3} * 512;
   now_.sectors.resize(size / 512);
   OptionList options{{"size", std::to_string(size)},
                      {"cluster_size", std::to_string(cluster)},

@@ -12,7 +12,7 @@ namespace instar::qcow2::testing {
 namespace {
 
 constexpr size_t kEvents = 1100;  // of a workload
-constexpr size_t kCuts = 2 * kEvents;
+constexpr size_t kCuts = kSanitized ? kEvents / 5 : 2 * kEvents;
 constexpr size_t kReferenceEvery = 50;
 constexpr size_t kGoOnEvery = 16;
 
