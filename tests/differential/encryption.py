@@ -63,6 +63,9 @@ class EncryptedImage:
         self.oracle.io("plain.raw", *commands(mix(SIZE, samples)), cwd=folder, options=("-f", "raw"))
         (folder / "other.raw").write_bytes(random_bytes(SIZE, 7))
         wanted, got = self.convert(self.oracle, "theirs"), self.convert(self.tool, "ours")
+        if wanted.status is not None and wanted.status < 0:  # it crashes where a key of stripes does not end with a sector
+            yield "read by itself", [got.err] if got.status else self.read_by(self.tool, "ours", "plain.raw")
+            return
         if wanted.status:  # this can't be combined
             yield "refused", [] if got.status == wanted.status and got.err == wanted.err.replace("theirs", "ours") else [f"{wanted}", f"{got}"]
             return
@@ -82,13 +85,15 @@ class EncryptedImage:
         checked = self.oracle.run("check", *SECRET, "--image-opts", opened(image), cwd=self.folder)
         problems = [] if checked.status == 0 else [f"check: {checked}"]
         for tool in (self.oracle, self.tool):
-            (self.folder / "back.raw").unlink(missing_ok=True)
-            read = tool.run("convert", *SECRET, "--image-opts", opened(image), "-O", "raw", "back.raw", cwd=self.folder)
-            if read.status:
-                problems.append(f"{tool.label}: {read.err}")
-            else:
-                problems += [f"{tool.label}: {line}" for line in same_bytes(self.folder / content, self.folder / "back.raw")]
+            problems += self.read_by(tool, image, content)
         return problems + self.both("map", "--output=json", *SECRET, "--image-opts", opened(image))
+
+    def read_by(self, tool, image, content):
+        (self.folder / "back.raw").unlink(missing_ok=True)
+        read = tool.run("convert", *SECRET, "--image-opts", opened(image), "-O", "raw", "back.raw", cwd=self.folder)
+        if read.status:
+            return [f"{tool.label}: {read.err}"]
+        return [f"{tool.label}: {line}" for line in same_bytes(self.folder / content, self.folder / "back.raw")]
 
     def both(self, *args):
         return differences(" ".join(args), self.oracle.run(*args, cwd=self.folder), self.tool.run(*args, cwd=self.folder))
