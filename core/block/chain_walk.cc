@@ -47,7 +47,7 @@ Status Graph::inspect(const OpenSpec& spec, ReferenceChain& above, ChainLink& li
   }
   Node& image = **opened;
   const std::string plain = plain_name_of(image);
-  if (const auto entered = above.enter(plain); !entered) return entered;
+  if (auto entered = above.enter(plain); !entered) return entered;
   if (Node* file = image.file(); file != nullptr && image.kind() == NodeKind::kFormat) {
     INSTAR_TRY(const Driver probed, private_->probe(*file, plain));
     link.probed = probed.name();

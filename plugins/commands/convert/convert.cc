@@ -82,10 +82,12 @@ class Conversion {
   Status open_sources() {
     if (arguments_.image_opts && arguments_.format)
       return fail(EINVAL, "--image-opts and --format are mutually exclusive");
+    const bool several = arguments_.sources.size() > 1;
+    const auto snapshot = several ? std::nullopt : arguments_.snapshot;
     for (const auto& name : arguments_.sources) {
-      INSTAR_TRY(auto image, context_.open(image_spec(
-                                 name, arguments_.format, arguments_.image_opts, source_flags(),
-                                 arguments_.source_cache, arguments_.snapshot)));
+      INSTAR_TRY(auto image,
+                 context_.open(image_spec(name, arguments_.format, arguments_.image_opts,
+                                          source_flags(), arguments_.source_cache, snapshot)));
       INSTAR_TRY(const uint64_t size, image.node().size());
       uint64_t sum = 0;
       if (add_overflows(total_, round_up(size, 512), &sum))
@@ -93,7 +95,7 @@ class Conversion {
       total_ = sum;
       sources_.push_back(std::move(image));
     }
-    if (arguments_.snapshot && sources_.size() > 1)
+    if (arguments_.snapshot && several)
       return fail(EINVAL, "No support for concatenating multiple snapshot");
     return {};
   }
