@@ -2,6 +2,7 @@
 /** @file requests.hpp The requests of a benchmark, made by several threads at a time. */
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "sdk/cpp/node_ref.hpp"

@@ -12,6 +12,7 @@ using namespace sdk;
 namespace {
 
 constexpr uint64_t kSector = 512;
+constexpr uint64_t kZeroRun = 16 << 20;  // at a time, so that progress and cancellation go on
 
 /** Receives the runs of an image in order. */
 struct Walk {
@@ -23,21 +24,29 @@ struct Walk {
   Status status;
 
   Status add(const instar_map_extent& extent) {
-    if ((extent.flags & INSTAR_EXTENT_ZERO) != 0) {
-      digest.add_zeroes(extent.length);
-      return {};
-    }
+    const bool zero = (extent.flags & INSTAR_EXTENT_ZERO) != 0;
+    const uint64_t most = zero ? kZeroRun : Digest::kBlock;
     for (uint64_t done = 0; done < extent.length;) {
       if (context.call().cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
-      const auto n = static_cast<size_t>(std::min<uint64_t>(Digest::kBlock, extent.length - done));
+      const uint64_t n = std::min(most, extent.length - done);
       const uint64_t offset = extent.start + done;
-      if (const auto read = node.read(context.call(), offset, digest.block(), n); !read)
-        return fail(read.error().code, "error while reading at byte ", offset, ": ",
-                    errno_text(read.error().code));
-      digest.add(n);
+      if (zero)
+        digest.add_zeroes(n);
+      else
+        INSTAR_CHECK(add_data(offset, static_cast<size_t>(n)));
       done += n;
-      if (progress.report != nullptr) progress.report(progress.opaque, offset + n, size);
+      // The end is told when the digest is there.
+      if (progress.report != nullptr && offset + n < size)
+        progress.report(progress.opaque, offset + n, size);
     }
+    return {};
+  }
+
+  Status add_data(uint64_t offset, size_t length) {
+    if (const auto read = node.read(context.call(), offset, digest.block(), length); !read)
+      return fail(read.error().code, "error while reading at byte ", offset, ": ",
+                  errno_text(read.error().code));
+    digest.add(length);
     return {};
   }
 

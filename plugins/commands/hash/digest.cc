@@ -16,7 +16,7 @@ using sdk::Status;
 
 namespace {
 
-constexpr size_t kBlocks = 4;  // in use at a time
+constexpr size_t kBlocks = 4;  // in use at a time; as many pieces wait at most
 constexpr const char* kAlgorithms[] = {"sha256",   "sha224",      "sha384",      "sha512",
                                        "sha3-256", "sha3-512",    "blake2b-256", "blake2b-512",
                                        "sha1",     "blake2s-256", "sm3"};
@@ -57,6 +57,10 @@ std::string algorithm_names() {
 Digest::Digest() = default;
 
 Digest::~Digest() {
+  {
+    const std::lock_guard lock(mutex_);
+    pieces_.clear();  // nobody asks for the result any more
+  }
   stop();
   if (handle_ != nullptr) gcry_md_close(static_cast<gcry_md_hd_t>(handle_));
 }
@@ -94,7 +98,8 @@ void Digest::add_zeroes(uint64_t length) {
 }
 
 void Digest::put(Piece piece) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return pieces_.size() < kBlocks; });
   pieces_.push_back(std::move(piece));
   changed_.notify_all();
 }

@@ -34,7 +34,7 @@ class Digest {
   uint8_t* block();
   /** Hashes the first `length` bytes of the block that was given last. */
   void add(size_t length);
-  /** Hashes so many zeroes. */
+  /** Hashes so many zeroes; waits while much is to be hashed already. */
   void add_zeroes(uint64_t length);
   /** Lower-case hexadecimal digits. Ends the digest. */
   std::string finish();

@@ -39,13 +39,15 @@ Status run_hash(CommandContext& context, const Arguments& arguments) {
                                      flags, arguments.cache, arguments.snapshot)));
   Digest digest;
   INSTAR_CHECK(digest.start(algorithm));
+  std::string text;
   {
     const Progress progress(context,
                             arguments.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
     INSTAR_CHECK(add_content(context, image, progress.abi(), digest));
+    text = digest.finish();
     progress.report(1, 1);
   }
-  INSTAR_CHECK(print(context, image, arguments, algorithm, digest.finish()));
+  INSTAR_CHECK(print(context, image, arguments, algorithm, text));
   return image.close();
 }
 

@@ -115,6 +115,7 @@ class Copy {
     if (!arguments_.source) INSTAR_CHECK(skip_input());
     uint64_t position = begin_;
     while (position < end_) {
+      if (context_.call().cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
       const auto length = static_cast<size_t>(std::min<uint64_t>(kBuffer, end_ - position));
       INSTAR_TRY(const size_t got, read(position, length));
       INSTAR_CHECK(write(position - begin_, got));
@@ -131,7 +132,8 @@ class Copy {
   Status skip_input() {
     for (uint64_t left = begin_; left > 0;) {
       const auto length = static_cast<size_t>(std::min<uint64_t>(kBuffer, left));
-      INSTAR_TRY(const size_t got, read_full(STDIN_FILENO, buffer_.data(), length));
+      INSTAR_TRY(const size_t got,
+                 read_full(context_.call(), STDIN_FILENO, buffer_.data(), length));
       if (got < length) break;
       left -= got;
     }
@@ -139,7 +141,7 @@ class Copy {
   }
 
   Result<size_t> read(uint64_t position, size_t length) {
-    if (!arguments_.source) return read_full(STDIN_FILENO, buffer_.data(), length);
+    if (!arguments_.source) return read_full(context_.call(), STDIN_FILENO, buffer_.data(), length);
     if (position + length > source_size_)
       return fail(EIO, "error while reading from input image file: ", errno_text(EIO));
     auto done = source_.node().read(context_.call(), position, buffer_.data(), length);
@@ -150,7 +152,7 @@ class Copy {
 
   Status write(uint64_t position, size_t length) {
     if (!arguments_.target) {
-      auto done = write_full(STDOUT_FILENO, buffer_.data(), length);
+      auto done = write_full(context_.call(), STDOUT_FILENO, buffer_.data(), length);
       if (done) return done;
       return fail(done.error().code,
                   "error while writing to standard output: ", done.error().message);

@@ -5,15 +5,14 @@
 
 #include <cerrno>
 
-#include "sdk/cpp/call.hpp"
-
 namespace instar::proxmox {
 
 using sdk::fail;
 
-sdk::Result<size_t> read_full(int descriptor, uint8_t* to, size_t size) {
+sdk::Result<size_t> read_full(const sdk::Call& call, int descriptor, uint8_t* to, size_t size) {
   size_t done = 0;
   while (done < size) {
+    if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
     const ssize_t n = read(descriptor, to + done, size - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail(errno, sdk::errno_text(errno));
@@ -23,8 +22,9 @@ sdk::Result<size_t> read_full(int descriptor, uint8_t* to, size_t size) {
   return done;
 }
 
-sdk::Status write_full(int descriptor, const uint8_t* from, size_t size) {
+sdk::Status write_full(const sdk::Call& call, int descriptor, const uint8_t* from, size_t size) {
   while (size > 0) {
+    if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
     const ssize_t n = write(descriptor, from, size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail(errno, sdk::errno_text(errno));
