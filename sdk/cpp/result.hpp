@@ -59,6 +59,12 @@ inline std::string hex(uint64_t value) {
   return "0x" + std::string(p, digits + sizeof digits);
 }
 
+/** At least `width` hexadecimal digits, lower case. */
+inline std::string hex_digits(uint64_t value, size_t width) {
+  const std::string digits = hex(value).substr(2);
+  return std::string(width > digits.size() ? width - digits.size() : 0, '0') + digits;
+}
+
 /** Text of an errno: "No such file or directory". */
 inline std::string errno_text(int code) {
   return std::strerror(code < 0 ? -code : code);

@@ -2,17 +2,10 @@
 #include <bit>
 
 #include "plugins/formats/qcow2/create.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::qcow2 {
 namespace {
-
-Result<instar_preallocation> read_preallocation(const std::string& mode) {
-  if (mode == "off") return INSTAR_PREALLOCATION_OFF;
-  if (mode == "metadata") return INSTAR_PREALLOCATION_METADATA;
-  if (mode == "falloc") return INSTAR_PREALLOCATION_FALLOC;
-  if (mode == "full") return INSTAR_PREALLOCATION_FULL;
-  return fail(EINVAL, "invalid parameter value: ", mode);
-}
 
 Result<uint32_t> read_version(const std::string& compat) {
   if (compat == "0.10" || compat == "v2") return 2u;
@@ -126,7 +119,7 @@ Result<CreateOptions> read_create_options(const sdk::Options& options) {
   INSTAR_TRY(created.encryption, read_encryption(options));
   header.crypt_method = created.encryption.method;
   const std::string mode = options.text("preallocation", "off");
-  const auto preallocation = read_preallocation(mode);
+  const auto preallocation = sdk::parse_preallocation(mode);
   if (!preallocation) return bad_value("preallocation", mode);
   created.preallocation = *preallocation;
   const std::string compat = options.text("compat", "1.1");
@@ -162,7 +155,7 @@ Result<CreateOptions> read_measure_options(const sdk::Options& options) {
   INSTAR_CHECK(read_extended_l2(options, header));
   INSTAR_TRY(header.version, read_version(options.text("compat", "1.1")));
   INSTAR_CHECK(read_refcount_bits(options, "compat=1.1", header));
-  INSTAR_TRY(created.preallocation, read_preallocation(options.text("preallocation", "off")));
+  INSTAR_TRY(created.preallocation, sdk::parse_preallocation(options.text("preallocation", "off")));
   header.backing_file = options.text("backing_file");
   if (options.text("encrypt.format") == "luks") created.encryption = {kCryptLuks, "luks"};
   return created;

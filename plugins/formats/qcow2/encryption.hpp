@@ -8,8 +8,8 @@
 #include <optional>
 #include <string>
 
-#include "plugins/formats/qcow2/buffer_pool.hpp"
 #include "plugins/formats/qcow2/header.hpp"
+#include "sdk/cpp/buffer_pool.hpp"
 #include "sdk/cpp/driver.hpp"
 #include "sdk/cpp/encryption.hpp"
 
@@ -66,7 +66,7 @@ class ContentCipher {
  private:
   sdk::Encryption scheme_;
   bool counts_host_;
-  BufferPool buffers_;
+  sdk::BufferPool buffers_;
 };
 
 /** What creation options say of encryption; the values of the scheme's own are left to it. */

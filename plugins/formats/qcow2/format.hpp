@@ -7,6 +7,7 @@
 
 #include "sdk/cpp/bytes.hpp"
 #include "sdk/cpp/call.hpp"
+#include "sdk/cpp/host_file.hpp"
 #include "sdk/cpp/result.hpp"
 
 namespace instar::qcow2 {
@@ -18,6 +19,8 @@ using sdk::ConstBytes;
 using sdk::Error;
 using sdk::fail;
 using sdk::hex;
+using sdk::HostFile;
+using sdk::IoSlice;
 using sdk::IoVec;
 using sdk::load_be;
 using sdk::Result;

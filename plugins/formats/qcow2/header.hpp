@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/format.hpp"
-#include "plugins/formats/qcow2/host_file.hpp"
 
 namespace instar::qcow2 {
 

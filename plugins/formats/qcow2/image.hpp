@@ -23,18 +23,18 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/bitmaps.hpp"
-#include "plugins/formats/qcow2/buffer_pool.hpp"
 #include "plugins/formats/qcow2/corruption.hpp"
 #include "plugins/formats/qcow2/encryption.hpp"
 #include "plugins/formats/qcow2/l1_walk.hpp"
 #include "plugins/formats/qcow2/l2_tables.hpp"
 #include "plugins/formats/qcow2/overlap_guard.hpp"
 #include "plugins/formats/qcow2/packed_writer.hpp"
-#include "plugins/formats/qcow2/range_locks.hpp"
 #include "plugins/formats/qcow2/refcounts.hpp"
 #include "plugins/formats/qcow2/snapshots.hpp"
+#include "sdk/cpp/buffer_pool.hpp"
 #include "sdk/cpp/codec.hpp"
 #include "sdk/cpp/driver.hpp"
+#include "sdk/cpp/range_locks.hpp"
 
 namespace instar::qcow2 {
 
@@ -102,6 +102,7 @@ class Image {
 
  private:
   using Lock = std::unique_lock<std::mutex>;
+  using RangeLocks = sdk::RangeLocks;
   using Mode = RangeLocks::Mode;
 
   /** How a cluster takes new data. */
@@ -333,8 +334,8 @@ class Image {
 
   std::mutex codec_mutex_;
   std::unique_ptr<sdk::CodecPool> codec_;
-  BufferPool clusters_;
-  BufferPool packed_buffers_;
+  sdk::BufferPool clusters_;
+  sdk::BufferPool packed_buffers_;
 };
 
 }  // namespace instar::qcow2

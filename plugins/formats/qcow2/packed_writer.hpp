@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "plugins/formats/qcow2/host_file.hpp"
+#include "plugins/formats/qcow2/format.hpp"
 
 namespace instar::qcow2 {
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "plugins/formats/qcow2/host_file.hpp"
+#include "plugins/formats/qcow2/format.hpp"
 
 namespace instar::qcow2 {
 

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <vector>
 
-namespace instar::qcow2 {
+namespace instar::sdk {
 
 class RangeLocks {
  public:
@@ -55,4 +55,4 @@ class RangeLocks {
   size_t waiting_ = 0;
 };
 
-}  // namespace instar::qcow2
+}  // namespace instar::sdk

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <vector>
 
-namespace instar::qcow2 {
+namespace instar::sdk {
 
 class BufferPool {
  public:
@@ -49,4 +49,4 @@ class BufferPool {
   std::vector<std::unique_ptr<uint8_t[]>> idle_;
 };
 
-}  // namespace instar::qcow2
+}  // namespace instar::sdk

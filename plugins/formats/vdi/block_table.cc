@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/formats/vdi/block_table.hpp"
+
+namespace instar::vdi {
+
+using sdk::Block;
+using sdk::BlockSpace;
+using sdk::Call;
+using sdk::fail;
+using sdk::Result;
+using sdk::Status;
+
+Result<uint32_t> BlockTable::entry(const Call& call, uint64_t block) {
+  INSTAR_TRY(const auto number,
+             cache_.get<Le<uint32_t>>(call, header_.offset_bmap + block * sizeof(uint32_t)));
+  return uint32_t{number};
+}
+
+Result<Block> BlockTable::lookup(const Call& call, uint64_t block) {
+  INSTAR_TRY(const uint32_t number, entry(call, block));
+  if (!allocated(number)) return Block{};
+  return Block{Block::Kind::kData, place(number), 0};
+}
+
+/** What the header says may be outdated after a power cut. */
+Status BlockTable::find_end(const Call& call) {
+  uint64_t end = 0;
+  for (uint64_t block = 0; block < header_.blocks_in_image; ++block) {
+    INSTAR_TRY(const uint32_t number, entry(call, block));
+    if (allocated(number)) end = std::max<uint64_t>(end, uint64_t{number} + 1);
+  }
+  next_ = end;
+  return {};
+}
+
+Result<BlockSpace> BlockTable::allocate(const Call& call, uint64_t, uint64_t count) {
+  if (!next_) INSTAR_CHECK(find_end(call));
+  if (*next_ >= kDiscarded) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  count = std::min<uint64_t>(count, kDiscarded - *next_);
+  const BlockSpace space{place(*next_), count};
+  *next_ += count;
+  return space;
+}
+
+/** Others may be in use behind it: then the space is left over. */
+void BlockTable::release(uint64_t, uint64_t offset) {
+  if (offset == place(*next_ - 1)) --*next_;
+}
+
+Status BlockTable::store(const Call& call, uint64_t block, const Block& what) {
+  const uint64_t number = (what.offset - header_.offset_data) / kBlockSize;
+  INSTAR_CHECK(cache_.set(call, offsetof(Header, blocks_allocated), Le<uint32_t>(*next_)));
+  return cache_.set(call, header_.offset_bmap + block * sizeof(uint32_t), Le<uint32_t>(number));
+}
+
+}  // namespace instar::vdi

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file block_table.hpp The block map: a number for each block of the disk. */
+#pragma once
+
+#include "plugins/formats/vdi/format.hpp"
+#include "sdk/cpp/block_map.hpp"
+#include "sdk/cpp/metadata_cache.hpp"
+
+namespace instar::vdi {
+
+/** A Table of sdk::BlockMap. */
+class BlockTable {
+ public:
+  BlockTable(sdk::HostFile file, const Header& header)
+      : file_(std::move(file)), header_(header), cache_(file_, kCacheBytes) {}
+
+  const Header& header() const { return header_; }
+  sdk::HostFile& file() { return file_; }
+  const sdk::HostFile& file() const { return file_; }
+  sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t block);
+  sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t block, uint64_t count);
+  void release(uint64_t block, uint64_t offset);
+  sdk::Status store(const sdk::Call& call, uint64_t block, const sdk::Block& what);
+  bool knows_holes() const { return header_.image_type != kTypeStatic; }
+  bool dirty() const { return cache_.dirty(); }
+  bool crowded() const { return cache_.crowded(); }
+  sdk::Status write_back(const sdk::Call& call) { return cache_.write_back(call); }
+  /** The number that stands for `block`. */
+  sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
+
+ private:
+  static constexpr uint64_t kCacheBytes = 4u << 20;
+
+  uint64_t place(uint64_t number) const {
+    return header_.offset_data + number * uint64_t{kBlockSize};
+  }
+  sdk::Status find_end(const sdk::Call& call);
+
+  sdk::HostFile file_;
+  const Header header_;
+  sdk::MetadataCache cache_;
+  /** Blocks from here on are free; not known before the first allocation. */
+  std::optional<uint64_t> next_;
+};
+
+}  // namespace instar::vdi

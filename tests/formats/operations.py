@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One variant of a format through every operation."""
+
+import random
+import shutil
+
+from harness.tool import Result, differences
+from table import KIB, MIB
+
+# On a copy of an image each, for both tools: what is refused is refused with the same words.
+COMMANDS = (
+    ("check", "{}"), ("check", "--output=json", "{}"), ("check", "-r", "all", "{}"), ("check", "-r", "leaks", "-f", "{f}", "{}"),
+    ("snapshot", "-l", "{}"), ("snapshot", "-c", "one", "{}"), ("bitmap", "--add", "{}", "one"), ("amend", "-f", "{f}", "-o", "size=9M", "{}"),
+    ("amend", "-f", "{f}", "-o", "help"), ("resize", "{}", "9M"), ("resize", "--shrink", "-f", "{f}", "{}", "1M"), ("measure", "-O", "{f}", "--size", "1G"),
+    ("measure", "{}"), ("measure", "-O", "qcow2", "{}"), ("commit", "{}"), ("rebase", "-u", "-b", "", "{}"), ("rebase", "-b", "", "{}"),
+    ("convert", "-c", "-O", "{f}", "{}", "packed"), ("create", "-f", "{f}", "-o", "help", "made"), ("create", "-f", "{f}", "-o", "nothing=1", "made", "1M"),
+    ("create", "-f", "{f}", "-b", "source.raw", "-F", "raw", "made"), ("create", "-f", "{f}", "-o", "size=1M", "made"), ("create", "-f", "{f}", "made", "-1"),
+    ("create", "-f", "{f}", "made", "1E"), ("create", "-f", "{f}", "-o", "preallocation=metadata", "made", "1M"), ("compare", "{}", "source.raw"),
+    ("dd", "-O", "{f}", "bs=512k", "if={}", "of=made"), ("dd", "-f", "{f}", "-O", "raw", "bs=700", "skip=3", "count=11", "if={}", "of=made"),
+    ("bench", "-w", "-c", "20", "-s", "3000", "-S", "70000", "--pattern", "7", "-f", "{f}", "-q", "{}"), ("info", "-f", "{f}", "{}"),
+)
+
+
+def content(size):
+    """Runs of data, text and zeroes that end inside blocks of any size."""
+    source = random.Random(5)
+    data = bytearray(size)
+    for begin, length, kind in ((0, 70 * KIB, "random"), (300 * KIB + 512, 5 * KIB, "random"), (MIB - 512, 300 * KIB, "text"), (2 * MIB, MIB, "random"),
+                                (3 * MIB + 700, 100, "text"), (max(size - 1536, 0), 1024, "random")):
+        end = min(begin + length, size)
+        if begin < end:
+            data[begin:end] = source.randbytes(end - begin) if kind == "random" else (b"some text " * (end - begin))[: end - begin]
+    return bytes(data)
+
+
+class Operations:
+    """Called with a folder; gives the checks."""
+
+    def __init__(self, oracle, tool, row):
+        self.oracle, self.tool, self.row = oracle, tool, row
+        self.folders = {}
+        self.data = b""
+
+    def __call__(self, top):
+        row = self.row
+        self.data = content(row.size)
+        for tool in (self.oracle, self.tool):
+            self.folders[tool.label] = top / tool.label
+            self.folders[tool.label].mkdir()
+            (self.folders[tool.label] / "source.raw").write_bytes(self.data)
+        yield from self.created()
+        yield from self.converted()
+        yield from self.written()
+        for command in COMMANDS:
+            yield self.command(command)
+        if row.preallocates:
+            yield from self.preallocated()
+
+    def both(self, *args):
+        return [tool.run(*args, cwd=self.folders[tool.label]) for tool in (self.oracle, self.tool)]
+
+    def options(self, *more):
+        text = ",".join(filter(None, (self.row.options, *more)))
+        return ("-o", text) if text else ()
+
+    def created(self):
+        """An empty image: what is said, what info says of it, and its length."""
+        yield "create", differences("create", *self.both("create", "-f", self.row.format, *self.options(), "empty", self.row.size))
+        for output in ("human", "json"):
+            yield f"info of an empty image, {output}", differences("info", *self.both("info", f"--output={output}", "empty"))
+        yield "map of an empty image", differences("map", *self.both("map", "--output=json", "empty"))
+
+    def converted(self):
+        """Each tool's image is read by both."""
+        yield "convert", differences("convert", *self.both("convert", "-O", self.row.format, *self.options(), "source.raw", "image"))
+        for maker in (self.oracle, self.tool):
+            folder = self.folders[maker.label]
+            for reader in (self.oracle, self.tool):
+                yield f"{reader.label} reads what {maker.label} wrote", self.reads(reader, folder, "image")
+            for args in (("info", "image"), ("info", "--output=json", "image"), ("map", "image"), ("map", "--output=json", "image"), ("check", "image")):
+                results = [tool.run(*args, cwd=folder) for tool in (self.oracle, self.tool)]
+                yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *results)
+
+    def reads(self, reader, folder, image):
+        reader.must("convert", "-O", "raw", image, "out.raw", cwd=folder)
+        read = (folder / "out.raw").read_bytes()
+        if read[: len(self.data)] == self.data and not any(read[len(self.data) :]):
+            return []
+        first = next((i for i, (a, b) in enumerate(zip(read, self.data)) if a != b), None)
+        return [f"{len(read)} bytes read, first difference at {first}"]
+
+    def written(self):
+        """Into an image of the genuine tool, and over content that is there."""
+        folder = self.folders["ours"]
+        self.oracle.must("create", "-q", "-f", self.row.format, *self.options(), "target", self.row.size, cwd=folder)
+        self.oracle.must("convert", "-n", "-O", self.row.format, "source.raw", "target", cwd=folder)
+        first, self.data = self.data, bytes(reversed(self.data))
+        (folder / "reversed.raw").write_bytes(self.data)
+        self.tool.must("convert", "-n", "-O", self.row.format, "reversed.raw", "target", cwd=folder)
+        yield "written in place", self.reads(self.oracle, folder, "target")
+        checked = self.oracle.run("check", "target", cwd=folder)
+        yield "check of what was written in place", [] if checked.status in (0, 63) else [str(checked)]
+        self.data = first
+
+    def command(self, command):
+        args = [part.format("copy", f=self.row.format) for part in command]
+        for folder in self.folders.values():
+            shutil.copyfile(self.folders["genuine"] / "image", folder / "copy")
+            for name in ("made", "packed"):
+                (folder / name).unlink(missing_ok=True)
+        problems = differences(args[0], *map(timeless, self.both(*args)))
+        for name in ("copy", "made", "packed"):
+            problems += self.same_content(name)
+        return " ".join(args), problems
+
+    def same_content(self, name):
+        """What the two tools left behind in their folders reads the same to the genuine one."""
+        paths = [folder / name for folder in self.folders.values()]
+        if not all(path.exists() and path.stat().st_size for path in paths):
+            return []
+        compared = self.oracle.run("compare", *paths, cwd=paths[0].parent)
+        return [] if compared.status != 1 else [f"{name} differs: {compared.out}"]
+
+    def preallocated(self):
+        for mode in ("falloc", "full"):
+            yield f"create, preallocation={mode}", differences("create", *self.both("create", "-f", self.row.format, *self.options(f"preallocation={mode}"), "space", self.row.size))
+            space = self.folders["ours"] / "space"
+            used = space.stat().st_blocks * 512
+            yield f"preallocation={mode} allocates", [] if used >= self.row.size else [f"{used} of {self.row.size} bytes"]
+            self.tool.must("convert", "-n", "-O", self.row.format, "source.raw", "space", cwd=space.parent)
+            yield f"written after preallocation={mode}", self.reads(self.oracle, space.parent, "space")
+
+
+def timeless(result):
+    """Without how long bench took."""
+    return Result(result.status, "" if "Run completed in" in result.out else result.out, result.err)
