@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -65,6 +66,10 @@ void limit_address_space() {
   }
   std::string line = "=";
   line += static_cast<char>('0' + static_cast<int>(outcome.verdict));
+  // A line: what a program said may have more of them.
+  while (outcome.message.ends_with('\n'))
+    outcome.message.pop_back();
+  std::replace(outcome.message.begin(), outcome.message.end(), '\n', ' ');
   line += outcome.message;
   const ssize_t written = write(report, line.data(), line.size());
   _exit(written == static_cast<ssize_t>(line.size()) ? 0 : 1);

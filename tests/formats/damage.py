@@ -5,6 +5,7 @@ tool accepts and refuses the same, says the same, and reads the same."""
 import random
 import signal
 
+import samples
 from harness.tool import differences
 from operations import content
 from probe import LIMITS, WALL_SECONDS, accepted, ended_badly, same_contents
@@ -28,9 +29,12 @@ class Damages:
             folder.mkdir()
             (folder / "source.raw").write_bytes(data)
         maker = top / "genuine"
-        options = ("-o", self.row.options) if self.row.options else ()
-        self.oracle.must("convert", "-O", self.row.format, *options, "source.raw", "sound", cwd=maker)
-        sound = (maker / "sound").read_bytes()
+        if self.row.creates:
+            options = ("-o", self.row.options) if self.row.options else ()
+            self.oracle.must("convert", "-O", self.row.format, *options, "source.raw", "sound", cwd=maker)
+            sound = (maker / "sound").read_bytes()
+        else:
+            sound = samples.make(self.row.format, data, self.row.options)
         for number in range(self.count):
             source = random.Random(f"{self.seed}:{self.row.name}:{number}")
             image, what = self.damaged(source, sound)
@@ -79,7 +83,7 @@ class Damages:
         return problems
 
     def compared(self, top, args, wanted, got):
-        if accepted(args, wanted) != accepted(args, got) or args[0] in ("info", "check", "map"):
+        if accepted(args, wanted) != accepted(args, got) or (args[0] in ("info", "check", "map") and args[0] not in self.row.own):
             return differences(" ".join(args), wanted, got)
         if "out" in args and accepted(args, got):
             return same_contents(top / "genuine/out", top / "ours/out")

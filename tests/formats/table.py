@@ -15,9 +15,8 @@ class Row(NamedTuple):
     fields: tuple = ()
     order: str = "little"
     creates: bool = True  # else images come from samples.py
-    writes: bool = True
-    backing: bool = False
     preallocates: bool = True  # preallocation=full and falloc do what they say, where the genuine tool does nothing
+    own: tuple = ()  # commands that know more of the image than the genuine tool, on purpose
 
     @property
     def name(self):
@@ -30,9 +29,16 @@ def words(start, count, width=4):
 
 VDI = words(0x40, 5) + words(0x154, 7) + ((0x170, 8),) + words(0x178, 4) + words(0x188, 16) + words(0x200, 8)
 
+BOCHS = words(0x40, 8)
+CLOOP = words(0x80, 2) + words(0x88, 10, 8)
+
 ROWS = (
     Row("vdi", fields=VDI),
     Row("vdi", "static=on", fields=VDI),
     Row("vdi", size=0, fields=VDI),
     Row("vdi", size=1000),
+    Row("bochs", fields=BOCHS, creates=False, own=("map", "measure")),
+    Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
+    Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),
+    Row("cloop", "block=524288", fields=CLOOP, order="big", creates=False, own=("map",)),
 )
