@@ -45,9 +45,14 @@ sdk::Result<size_t> Luks::slot_to_activate(const sdk::Options& options, bool for
                   " - please erase it first");
     return slot;
   }
+  if (const auto slot = free_slot()) return *slot;
+  return fail(EINVAL, "Can't add a keyslot - all keyslots are in use");
+}
+
+std::optional<size_t> Luks::free_slot() const {
   for (size_t slot = 0; slot < kSlots; ++slot)
     if (!header_.slots[slot].is_active()) return slot;
-  return fail(EINVAL, "Can't add a keyslot - all keyslots are in use");
+  return std::nullopt;
 }
 
 sdk::Status Luks::activate(const sdk::Call& call, const sdk::Options& options,
@@ -65,9 +70,16 @@ sdk::Status Luks::activate(const sdk::Call& call, const sdk::Options& options,
   }
   INSTAR_TRY(const SecureBytes new_password,
              read_password(host_, call, options.text("new-secret")));
-  return add_hint(store_key(io, slot, new_password.bytes(), key->bytes(),
-                            options.number("iter-time", kDefaultIterTime)),
-                  sdk::cat("Failed to write to keyslot ", slot));
+  const auto store = [&](size_t to) {
+    return add_hint(store_key(io, to, new_password.bytes(), key->bytes(),
+                              options.number("iter-time", kDefaultIterTime)),
+                    sdk::cat("Failed to write to keyslot ", to));
+  };
+  // A slot that is overwritten opens for nobody in between: then the new password opens another.
+  const auto spare = header_.slots[slot].is_active() ? free_slot() : std::nullopt;
+  if (spare) INSTAR_CHECK(store(*spare));
+  INSTAR_CHECK(store(slot));
+  return spare ? erase(io, *spare) : sdk::Status{};
 }
 
 sdk::Status Luks::deactivate(const sdk::Call& call, const sdk::Options& options,
@@ -127,10 +139,10 @@ sdk::Status Luks::erase_matching(const sdk::HeaderIo& io, const SecureBytes& pas
 // material is still overwritten.
 sdk::Status Luks::erase(const sdk::HeaderIo& io, size_t slot) {
   auto& erased = header_.slots[slot];
-  erased.active = kSlotInactive;
+  sdk::Status result = set_active(io, slot, false);
   erased.iterations = 0;
   std::fill(std::begin(erased.salt), std::end(erased.salt), uint8_t{0});
-  sdk::Status result = write_header(io);
+  if (result) result = write_header(io);
   SecureBytes garbage(material_sectors(header_.key_size) * kSectorSize);
   for (int round = 0; round < kEraseRounds; ++round) {
     sdk::Status status = fill_random(garbage.bytes());

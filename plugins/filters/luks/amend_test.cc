@@ -2,6 +2,8 @@
 // Key slots changed afterwards; the rules and words are the genuine qemu-img's.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "plugins/filters/luks/bench.hpp"
 #include "plugins/filters/luks/legacy_aes.hpp"
 #include "plugins/filters/luks/luks.hpp"
@@ -152,7 +154,7 @@ TEST_F(AmendTest, Erasing) {
 
 // The old password keeps working wherever the writing of a new slot ends.
 TEST_F(AmendTest, AFailedWriteLosesNothing) {
-  for (int writes = 0; writes < 2; ++writes) {
+  for (int writes = 0; writes < 3; ++writes) {
     auto opened = bench_.open(&store_, key("s"));
     store_.writes_until_failure = writes;
     const auto status = bench_.amend(
@@ -163,6 +165,78 @@ TEST_F(AmendTest, AFailedWriteLosesNothing) {
     EXPECT_TRUE(bench_.open(&store_, key("s")));
     EXPECT_EQ(active(), "0");
   }
+}
+
+// Some of the slots lie in two sectors, and each sector of a write survives or not.
+class PowerCutTest : public AmendTest {
+ protected:
+  /** Whether the image opens, and every slot that looks active does so. */
+  bool opens(const std::vector<uint8_t>& bytes) {
+    Header header;
+    std::memcpy(static_cast<void*>(&header), bytes.data(), sizeof header);
+    for (size_t i = 0; i < kSlots; ++i) {
+      if (!header.slots[i].is_active()) continue;
+      MemoryHeader only;
+      only.bytes = bytes;
+      Header changed = header;
+      for (size_t other = 0; other < kSlots; ++other)
+        if (other != i) changed.slots[other].active = kSlotInactive;
+      std::memcpy(only.bytes.data(), &changed, sizeof changed);
+      if (!bench_.open(&only, key("s")) && !bench_.open(&only, key("n"))) return false;
+    }
+    return header.active_slots() != 0;
+  }
+  /** Events that may write a slot; the others overwrite an old one again and again. */
+  static constexpr size_t kNew = 16;
+  static constexpr uint64_t kRounds = sdk::testing::kSanitized ? 1 : 6;
+
+  void cut_everywhere(const OptionList& options, bool force = false) {
+    sdk::testing::Journal journal;
+    const sdk::testing::PowerCut::Files before{store_.bytes};
+    store_.journal = &journal;
+    ASSERT_EQ(amend("s", options, force), "");
+    store_.journal = nullptr;
+    for (uint64_t round = 0; round < kRounds; ++round) {
+      std::mt19937_64 random(round);
+      sdk::testing::PowerCut power(journal, before);
+      for (size_t cut = 0; cut <= journal.events().size(); cut += cut < kNew ? 1 : 9)
+        ASSERT_TRUE(opens(power.at(cut, random)[0])) << "cut at " << cut << ", round " << round;
+    }
+  }
+};
+
+TEST_F(PowerCutTest, Adding) {
+  for (const char* slot : {"1", "5", "6", "7"})
+    cut_everywhere(
+        list({{"state", "active"}, {"new-secret", "n"}, {"keyslot", slot}, {"iter-time", "1"}}));
+}
+
+TEST_F(PowerCutTest, Erasing) {
+  for (const char* slot : {"1", "6"}) {
+    ASSERT_EQ(amend("s", list({{"state", "active"},
+                               {"new-secret", "n"},
+                               {"keyslot", slot},
+                               {"iter-time", "1"}})),
+              "");
+    cut_everywhere(list({{"state", "inactive"}, {"keyslot", slot}}));
+  }
+}
+
+TEST_F(PowerCutTest, OverwritingTheOnlyOne) {
+  cut_everywhere(
+      list({{"state", "active"}, {"new-secret", "n"}, {"keyslot", "0"}, {"iter-time", "1"}}), true);
+  EXPECT_EQ(active(), "0");
+}
+
+TEST_F(PowerCutTest, OverwritingOneInTwoSectors) {
+  ASSERT_EQ(
+      amend("s",
+            list({{"state", "active"}, {"new-secret", "s"}, {"keyslot", "6"}, {"iter-time", "1"}})),
+      "");
+  ASSERT_EQ(amend("s", list({{"state", "inactive"}, {"keyslot", "0"}})), "");
+  cut_everywhere(
+      list({{"state", "active"}, {"new-secret", "n"}, {"keyslot", "6"}, {"iter-time", "1"}}), true);
+  EXPECT_EQ(active(), "6");
 }
 
 }  // namespace

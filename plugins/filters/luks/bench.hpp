@@ -9,6 +9,7 @@
 
 #include "sdk/cpp/encryption.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/power_cut.hpp"
 #include "sdk/cpp/testing.hpp"
 
 namespace instar::luks {
@@ -17,10 +18,13 @@ using sdk::testing::OptionList;
 
 /** A file in memory. Reading behind its end gives zeroes. */
 class MemoryHeader final : public sdk::HeaderStore {
+  using Kind = sdk::testing::Journal::Kind;
+
  public:
   std::vector<uint8_t> bytes;
   /** Writes and flushes, in order: "write 4096", "flush". */
   std::vector<std::string> log;
+  sdk::testing::Journal* journal = nullptr;  ///< the same with the bytes, if somebody wants them
   int writes_until_failure = -1;
 
   sdk::Status read(const sdk::Call&, uint64_t offset, sdk::Bytes to) override {
@@ -34,6 +38,7 @@ class MemoryHeader final : public sdk::HeaderStore {
     if (writes_until_failure == 0) return sdk::fail(EIO, "Could not write encryption header");
     if (writes_until_failure > 0) --writes_until_failure;
     log.push_back(sdk::cat("write ", offset));
+    if (journal != nullptr) journal->add({Kind::kWrite, 0, offset, {from.begin(), from.end()}});
     if (bytes.size() < offset + from.size()) bytes.resize(offset + from.size());
     std::copy(from.begin(), from.end(), bytes.begin() + static_cast<ptrdiff_t>(offset));
     return {};
@@ -44,6 +49,7 @@ class MemoryHeader final : public sdk::HeaderStore {
   }
   sdk::Status flush(const sdk::Call&) override {
     log.push_back("flush");
+    if (journal != nullptr) journal->add({Kind::kFlush, 0, 0, {}});
     return {};
   }
 };

@@ -143,10 +143,10 @@ sdk::Status Luks::make_digest(sdk::ConstBytes key, uint64_t iter_time) {
   return derive_key(*meaning_.hash, key, header_.digest_salt, iterations, header_.digest);
 }
 
-sdk::Result<SecureBytes> Luks::slot_key(size_t slot, sdk::ConstBytes password) const {
+sdk::Result<SecureBytes> Luks::slot_key(const KeySlot& slot, sdk::ConstBytes password) const {
   SecureBytes key(header_.key_size);
-  INSTAR_CHECK(derive_key(*meaning_.hash, password, header_.slots[slot].salt,
-                          header_.slots[slot].iterations, key.bytes()));
+  INSTAR_CHECK(
+      derive_key(*meaning_.hash, password, slot.salt, uint32_t{slot.iterations}, key.bytes()));
   return key;
 }
 
@@ -154,7 +154,7 @@ sdk::Result<std::optional<SecureBytes>> Luks::open_slot(const sdk::HeaderIo& io,
                                                         sdk::ConstBytes password) const {
   const auto& from = header_.slots[slot];
   if (!from.is_active()) return std::optional<SecureBytes>();
-  INSTAR_TRY(const SecureBytes opening, slot_key(slot, password));
+  INSTAR_TRY(const SecureBytes opening, slot_key(from, password));
   INSTAR_TRY(const auto cipher, SectorCipher::open(meaning_.spec, opening));
   SecureBytes material(material_sectors(header_.key_size) * kSectorSize);
   INSTAR_CHECK(io.read(uint64_t{from.key_offset} * kSectorSize, material.bytes()));
@@ -180,17 +180,25 @@ sdk::Status Luks::store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstByte
   auto& to = header_.slots[slot];
   INSTAR_TRY(const uint64_t speed, iterations_per_second(*meaning_.hash, key.size()));
   INSTAR_TRY(const uint64_t iterations, scale_iterations(speed, iter_time, 1));
-  INSTAR_CHECK(fill_random(to.salt));
-  to.iterations = static_cast<uint32_t>(iterations);
-  INSTAR_TRY(const SecureBytes opening, slot_key(slot, password));
+  KeySlot fresh = to;
+  fresh.active = kSlotInactive;
+  fresh.iterations = static_cast<uint32_t>(iterations);
+  fresh.stripes = kStripes;
+  INSTAR_CHECK(fill_random(fresh.salt));
+  INSTAR_TRY(const SecureBytes opening, slot_key(fresh, password));
   INSTAR_TRY(SecureBytes material, split_key(*meaning_.hash, key, kStripes));
   material.resize(material_sectors(key.size()) * kSectorSize);
   INSTAR_TRY(const auto cipher, SectorCipher::open(meaning_.spec, opening));
   INSTAR_CHECK(cipher->encrypt(0, material.bytes()));
+  if (to.is_active()) INSTAR_CHECK(set_active(io, slot, false));
+  to = fresh;
   INSTAR_CHECK(io.write(uint64_t{to.key_offset} * kSectorSize, material.bytes()));
-  INSTAR_CHECK(io.flush());
-  to.active = kSlotActive;
-  to.stripes = kStripes;
+  INSTAR_CHECK(write_header(io));
+  return set_active(io, slot, true);
+}
+
+sdk::Status Luks::set_active(const sdk::HeaderIo& io, size_t slot, bool active) {
+  header_.slots[slot].active = active ? kSlotActive : kSlotInactive;
   return write_header(io);
 }
 

@@ -41,11 +41,14 @@ class Luks {
                                                     sdk::ConstBytes password) const;
   sdk::Result<SecureBytes> unlock(const sdk::HeaderIo& io, sdk::ConstBytes password) const;
   sdk::Status make_digest(sdk::ConstBytes key, uint64_t iter_time);
-  /** Puts the master key into a slot. */
+  /** Puts the master key into a slot. The slot is inactive until all of it is on the disk. */
   sdk::Status store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstBytes password,
                         sdk::ConstBytes key, uint64_t iter_time);
   sdk::Status write_header(const sdk::HeaderIo& io) const;
-  sdk::Result<SecureBytes> slot_key(size_t slot, sdk::ConstBytes password) const;
+  /** A write that changes one sector alone: a power cut leaves the slot as it was or as it is. */
+  sdk::Status set_active(const sdk::HeaderIo& io, size_t slot, bool active);
+  sdk::Result<SecureBytes> slot_key(const KeySlot& slot, sdk::ConstBytes password) const;
+  std::optional<size_t> free_slot() const;
 
   sdk::Status activate(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
                        bool force);

@@ -110,10 +110,11 @@ TEST_F(LuksTest, IterationTimes) {
             std::string::npos);
 }
 
-TEST_F(LuksTest, MaterialIsStoredBeforeTheHeaderThatPointsToIt) {
+TEST_F(LuksTest, ASlotIsStoredBeforeItIsActive) {
   MemoryHeader store;
   ASSERT_TRUE(bench_.create(&store, quick()));
-  EXPECT_EQ(store.log, (std::vector<std::string>{"write 4096", "flush", "write 0", "flush"}));
+  EXPECT_EQ(store.log,
+            (std::vector<std::string>{"write 4096", "write 0", "flush", "write 0", "flush"}));
   EXPECT_EQ(store.bytes.size(), 2068480u);
 }
 

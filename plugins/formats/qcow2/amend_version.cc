@@ -2,6 +2,7 @@
 // From version 2 of the format to 3, and back.
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "plugins/formats/qcow2/amend.hpp"
 
@@ -114,37 +115,40 @@ Status Image::expand_zeroes(const Call& call, AmendProgress& progress) {
  * cached afterwards. */
 Status Image::expand_tables(const Call& call, std::span<const uint64_t> l1, uint64_t first) {
   if (call.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
-  std::vector<uint64_t> tables;
+  std::vector<std::pair<uint64_t, uint64_t>> tables;  // and the guest's byte that each begins with
   for (size_t i = 0; i < l1.size(); ++i) {
     const uint64_t table = l1[i] & kL1OffsetMask;
     if (geometry_.in_cluster(table) != 0)
       return corruption_.report(call, true,
                                 sdk::cat("L2 table offset ", hex(table), " unaligned (L1 index: ",
                                          first + i == 0 ? "0" : hex(first + i), ")"));
-    if (table != 0) tables.push_back(table);
+    if (table != 0) tables.emplace_back(table, (first + i) << geometry_.l1_shift);
   }
   std::sort(tables.begin(), tables.end());
-  tables.erase(std::unique(tables.begin(), tables.end()), tables.end());
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  tables.erase(std::unique(tables.begin(), tables.end(), same), tables.end());
   const uint64_t size = geometry_.cluster_size;
   std::vector<uint8_t> bytes(tables.size() * size);
   std::vector<size_t> changed;
   for (size_t i = 0; i < tables.size(); ++i) {
-    INSTAR_TRY(const bool any, expand_table(call, tables[i], bytes.data() + i * size));
+    const auto [table, guest] = tables[i];
+    INSTAR_TRY(const bool any, expand_table(call, table, guest, bytes.data() + i * size));
     if (any) changed.push_back(i);
   }
   if (changed.empty()) return {};
   INSTAR_CHECK(write_refcounts(call));
   INSTAR_CHECK(barrier(call));
   for (const size_t i : changed) {
-    l2_.forget_table(tables[i]);
-    INSTAR_CHECK(file_.write(call, tables[i], bytes.data() + i * size, size));
+    l2_.forget_table(tables[i].first);
+    INSTAR_CHECK(file_.write(call, tables[i].first, bytes.data() + i * size, size));
   }
   INSTAR_CHECK(barrier(call));
   return apply_frees(call);
 }
 
-/** Reads a table and changes it in memory; false: there is nothing to change. */
-Result<bool> Image::expand_table(const Call& call, uint64_t table, uint8_t* bytes) {
+/** Reads the table of what begins at `guest` and changes it in memory; false: there is nothing to
+ * change. */
+Result<bool> Image::expand_table(const Call& call, uint64_t table, uint64_t guest, uint8_t* bytes) {
   INSTAR_CHECK(file_.read(call, table, bytes, geometry_.cluster_size));
   INSTAR_TRY(const uint64_t owners, refcounts_.get(call, geometry_.cluster_of(table)));
   bool changed = false;
@@ -157,15 +161,17 @@ Result<bool> Image::expand_table(const Call& call, uint64_t table, uint8_t* byte
           call, true,
           sdk::cat("Cluster allocation offset ", hex(host), " unaligned (L2 offset: ", hex(table),
                    ", L2 index: ", at == 0 ? "0" : hex(at / 8), ")"));
-    INSTAR_TRY(const Entry fresh, expanded(call, entry, std::max<uint64_t>(owners, 1)));
+    INSTAR_TRY(const Entry fresh, expanded(call, entry, guest + at / 8 * geometry_.cluster_size,
+                                           std::max<uint64_t>(owners, 1)));
     store_be(bytes + at, fresh.word);
     changed = true;
   }
   return changed;
 }
 
-/** What a zero entry becomes in a table that `owners` L1 tables refer to. */
-Result<Entry> Image::expanded(const Call& call, const Entry& entry, uint64_t owners) {
+/** What the zero entry of `guest` becomes in a table that `owners` L1 tables refer to. */
+Result<Entry> Image::expanded(const Call& call, const Entry& entry, uint64_t guest,
+                              uint64_t owners) {
   const uint64_t old = entry.word & kEntryOffsetMask;
   uint64_t host = backing_ ? old : 0;
   if (host != 0) {  // others may see data there
@@ -176,8 +182,6 @@ Result<Entry> Image::expanded(const Call& call, const Entry& entry, uint64_t own
     for (uint64_t i = 0; i < owners; ++i)
       free_later({geometry_.cluster_of(old), 1}, false);
   if (!backing_) return Entry{};
-  if (cipher_ && !cipher_->counts_host())  // several places in the guest, and a content for each
-    return fail(ENOTSUP, "Zero clusters of images with AES encryption can't become data");
   if (host == 0) {
     INSTAR_TRY(const ClusterRange range, refcounts_.allocate(call, 1));
     for (uint64_t i = 1; i < owners; ++i)
@@ -187,7 +191,7 @@ Result<Entry> Image::expanded(const Call& call, const Entry& entry, uint64_t own
   if (cipher_) {
     std::vector<uint8_t> zeroes(geometry_.cluster_size);
     const instar_iovec piece{zeroes.data(), zeroes.size()};
-    INSTAR_CHECK(cipher_->write(call, file_, 0, host, IoVec(&piece, 1), 0, zeroes.size()));
+    INSTAR_CHECK(cipher_->write(call, file_, guest, host, IoVec(&piece, 1), 0, zeroes.size()));
   } else {
     INSTAR_CHECK(file_.write_zeroes(call, host, geometry_.cluster_size, 0));
   }

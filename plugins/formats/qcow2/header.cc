@@ -339,16 +339,23 @@ Result<Header> read_header(const Call& call, const HostFile& file, bool for_chec
   return header;
 }
 
-Result<std::vector<uint8_t>> serialize_header(const Header& header, const HeaderLayout& layout) {
+Result<std::vector<uint8_t>> serialize_header(const Header& header, size_t extensions_at) {
   const size_t known = header.version >= 3 ? sizeof(HeaderV3) : sizeof(HeaderV2);
   const auto length = static_cast<uint32_t>(known + header.unknown_fields.size());
   HeaderV3 raw = raw_header(header, length);
   std::vector<uint8_t> out;
   append(out, &raw, known);
   append(out, header.unknown_fields.data(), header.unknown_fields.size());
-  append_extensions(out, header, layout.feature_names);
+  if (extensions_at != 0) {
+    const size_t gap = out.size() + sizeof(ExtensionHeader);
+    if (gap > kSector || gap % 8 != 0) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+    const ExtensionHeader skipped{kExtensionFeatureNames,
+                                  static_cast<uint32_t>(extensions_at - gap)};
+    append(out, &skipped, sizeof skipped);
+    out.resize(extensions_at);
+  }
+  append_extensions(out, header, extensions_at == 0);
   if (!header.backing_file.empty()) {
-    if (layout.name_at > out.size()) out.resize(layout.name_at);
     raw.v2.backing_file_offset = out.size();
     raw.v2.backing_file_size = static_cast<uint32_t>(header.backing_file.size());
     std::memcpy(out.data(), &raw, known);

@@ -56,18 +56,14 @@ Status check_snapshot_pointer(const Header& header, const char* name);
  * what a check looks at itself. */
 Result<Header> read_header(const Call& call, const HostFile& file, bool for_check = false);
 
-/** What a header may do without, or have elsewhere. */
-struct HeaderLayout {
-  bool feature_names = true;  ///< they only serve messages
-  uint64_t name_at = 0;       ///< where the backing file's name goes; 0: behind the extensions
-};
+/** The header's cluster, from byte 0 to the end of the backing file's name. `extensions_at`: where the
+ * extensions begin, behind a gap that readers skip; 0: without a gap. ENOSPC when it does not fit into
+ * a cluster, or a gap's beginning not into the first sector. */
+Result<std::vector<uint8_t>> serialize_header(const Header& header, size_t extensions_at = 0);
 
-/** The header's cluster, from byte 0 to the end of the backing file's name. ENOSPC when it does not
- * fit into a cluster. */
-Result<std::vector<uint8_t>> serialize_header(const Header& header,
-                                              const HeaderLayout& layout = {});
-
-/** Replaces the header on the disk, which says what `old` does. A power cut leaves one of the two. */
+/** Replaces the header on the disk, which says what `old` does. A power cut leaves one of the two,
+ * provided that sectors are written whole, and that the cluster has room for both but for the fixed
+ * fields; else several sectors are written at once. */
 Status replace_header(const Call& call, HostFile& file, const Header& old, const Header& next);
 
 }  // namespace instar::qcow2

@@ -7,26 +7,24 @@
 namespace instar::qcow2 {
 namespace {
 
-/** The old header again, with all that follows its first sector out of the new one's way: nothing
- * where there is no room for that. */
+/** The old header again, with its extensions and the backing file's name at `begin`, out of the new
+ * one's way; a table of feature names, which readers skip, reaches from the fixed fields to there. */
 struct Bridge {
-  std::vector<uint8_t> bytes;
-  uint64_t name_at = 0;
+  std::vector<uint8_t> bytes;  ///< a cluster
+  size_t begin = 0;
+  size_t end = 0;
 };
 
-Result<std::optional<Bridge>> make_bridge(const Header& old, uint64_t free_from) {
-  const uint64_t cluster = uint64_t{1} << old.cluster_bits;
-  Header nameless = old;
-  nameless.backing_file.clear();
-  const auto extensions = serialize_header(nameless, {.feature_names = false});
-  if (!extensions || extensions->size() > kSector) return std::optional<Bridge>();
+/** nullopt where there is no room for that. */
+std::optional<Bridge> make_bridge(const Header& old, uint64_t free_from) {
   Bridge bridge;
-  bridge.name_at = std::max<uint64_t>(sdk::round_up(free_from, 8), kSector);
-  if (bridge.name_at + old.backing_file.size() > cluster) return std::optional<Bridge>();
-  INSTAR_TRY(bridge.bytes,
-             serialize_header(old, {.feature_names = false, .name_at = bridge.name_at}));
-  bridge.bytes.resize(cluster);
-  return std::optional(std::move(bridge));
+  bridge.begin = std::max<uint64_t>(sdk::round_up(free_from, 8), kSector);
+  auto bytes = serialize_header(old, bridge.begin);
+  if (!bytes) return std::nullopt;
+  bridge.end = bytes->size();
+  bytes->resize(size_t{1} << old.cluster_bits);
+  bridge.bytes = *std::move(bytes);
+  return bridge;
 }
 
 /** Where the cluster on the disk ends to have content. */
@@ -47,20 +45,24 @@ Status replace_header(const Call& call, HostFile& file, const Header& old, const
   INSTAR_CHECK(file.read(call, 0, disk.data(), cluster));
   INSTAR_CHECK(file.flush(call));
   const auto put = [&](const std::vector<uint8_t>& bytes, size_t begin, size_t end) -> Status {
-    if (begin < end) INSTAR_CHECK(file.write(call, begin, bytes.data() + begin, end - begin));
+    INSTAR_CHECK(file.write(call, begin, bytes.data() + begin, end - begin));
     return file.flush(call);
   };
-  // A sector is written whole or not at all; it decides what the rest of the cluster means.
-  if (std::equal(fresh.begin() + kSector, fresh.end(), disk.begin() + kSector))
-    return put(fresh, 0, kSector);
-  INSTAR_TRY(const auto bridge, make_bridge(old, std::max(fresh_end, used_length(disk))));
-  if (!bridge) return put(fresh, 0, cluster);
-  const size_t name_end = bridge->name_at + old.backing_file.size();
-  INSTAR_CHECK(put(bridge->bytes, bridge->name_at, name_end));
+  const auto first = std::mismatch(fresh.begin(), fresh.end(), disk.begin()).first - fresh.begin();
+  const auto left =
+      std::mismatch(fresh.rbegin(), fresh.rend(), disk.rbegin()).first - fresh.rbegin();
+  if (left == static_cast<ptrdiff_t>(cluster)) return {};
+  const size_t begin = sdk::round_down(static_cast<size_t>(first), kSector);
+  const size_t end = sdk::round_up(cluster - static_cast<size_t>(left), kSector);
+  // A sector is written whole or not at all; the first one decides what the others mean.
+  if (end - begin == kSector) return put(fresh, begin, end);
+  const auto bridge = make_bridge(old, std::max(fresh_end, used_length(disk)));
+  if (!bridge) return put(fresh, begin, end);
+  INSTAR_CHECK(put(bridge->bytes, bridge->begin, bridge->end));
   INSTAR_CHECK(put(bridge->bytes, 0, kSector));
-  INSTAR_CHECK(put(fresh, kSector, bridge->name_at));
+  if (bridge->begin > kSector) INSTAR_CHECK(put(fresh, kSector, bridge->begin));
   INSTAR_CHECK(put(fresh, 0, kSector));
-  return put(fresh, bridge->name_at, name_end);
+  return put(fresh, bridge->begin, bridge->end);
 }
 
 }  // namespace instar::qcow2

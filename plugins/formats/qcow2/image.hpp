@@ -269,8 +269,8 @@ class Image {
   Status check_downgrade() const;
   Status expand_zeroes(const Call& call, AmendProgress& progress);
   Status expand_tables(const Call& call, std::span<const uint64_t> l1, uint64_t first);
-  Result<bool> expand_table(const Call& call, uint64_t table, uint8_t* bytes);
-  Result<Entry> expanded(const Call& call, const Entry& entry, uint64_t owners);
+  Result<bool> expand_table(const Call& call, uint64_t table, uint64_t guest, uint8_t* bytes);
+  Result<Entry> expanded(const Call& call, const Entry& entry, uint64_t guest, uint64_t owners);
   Status change_refcount_width(const Call& call, uint32_t order, AmendProgress& progress);
 
   // bitmaps.cc

@@ -94,6 +94,10 @@ void take_snapshot(Workload& work) {
     work.random_write_step();
 }
 
+void take_bitmap(Workload& work) {
+  work.add_bitmap("b");
+}
+
 void take_snapshot_and_bitmaps(Workload& work) {
   work.add_bitmap("a");
   work.add_bitmap("b");
@@ -130,6 +134,12 @@ void clear_some(Workload& work) {
   work.flush();
 }
 
+/** What a snapshot has stays as it is. */
+void create_snapshot_and_clear(Workload& work) {
+  create_snapshot(work);
+  clear_some(work);
+}
+
 void disable_bitmap(Workload& work) {
   if (work.now().bitmaps.contains("a")) work.enable_bitmap("a", false);
   clear_some(work);
@@ -155,6 +165,9 @@ const std::vector<Operation>& all_operations() {
   const ImageKind extended{
       .name = "Extended", .cluster_bits = 14, .extended = true, .backing = true};
   const ImageKind data_file{.name = "DataFile", .data_file = true};
+  const ImageKind long_header{
+      .name = "LongHeader", .backing = true, .data_file = true, .long_header = true};
+  const ImageKind aes{.name = "Aes", .backing = true, .encryption = "aes"};
   static const std::vector<Operation> kOperations = {
       {"Shrink", plain, take_snapshot_and_bitmaps, resize_to(131)},
       {"ShrinkSmall", small, take_snapshot, resize_to(67)},
@@ -168,7 +181,7 @@ const std::vector<Operation>& all_operations() {
       {"SnapshotCreate", backing, take_snapshot_and_bitmaps, create_snapshot},
       {"SnapshotApply", backing, take_snapshot, apply_snapshot},
       {"SnapshotDelete", backing, take_snapshot, remove_snapshot},
-      {"SnapshotCreateVersion2", version2, take_snapshot, create_snapshot},
+      {"SnapshotCreateVersion2", version2, take_snapshot, create_snapshot_and_clear},
       {"SnapshotApplyVersion2", version2, take_snapshot, apply_snapshot},
       {"SnapshotDeleteVersion2", version2, take_snapshot, remove_snapshot},
       {"Bitmaps", backing, take_snapshot_and_bitmaps, change_bitmaps},
@@ -181,6 +194,9 @@ const std::vector<Operation>& all_operations() {
       {"Downgrade", backing, take_snapshot_and_bitmaps, amend_to("compat", "0.10")},
       {"LazyRefcounts", plain, nullptr, amend_to("lazy_refcounts", "on")},
       {"LongerBackingName", backing, take_snapshot_and_bitmaps, rename_backing},
+      {"LongHeader", long_header, take_bitmap, rename_backing},
+      {"LongHeaderBitmaps", long_header, take_bitmap, change_bitmaps},
+      {"DowngradeAes", aes, take_snapshot_and_bitmaps, amend_to("compat", "0.10")},
       {"Commit", extended, nullptr, [](Workload& work) { work.commit(); }},
       {"CommitVersion2", version2, nullptr, [](Workload& work) { work.commit(); }},
       {"RebaseAway", backing, nullptr, [](Workload& work) { work.rebase(true); }},

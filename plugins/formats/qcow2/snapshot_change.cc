@@ -243,8 +243,11 @@ Status Image::all_or_broken(Status done) {
 }
 
 /** Counts and COPIED flags can't change in one write: whoever opens the image after a power cut in
- * between is told to make them agree. Version 2 can't say so; there a write copies a cluster needlessly,
- * or hits in place what nobody else has. */
+ * between is told to make them agree. Version 2 can't say so, and in whatever order they are written,
+ * between the two there is a cluster with another count than its flag says: they lie in different
+ * sectors. (All counts and tables written anew, for one write of the header to switch to, would cost
+ * more than any snapshot is worth.) There a write copies a cluster needlessly, or hits in place what
+ * nobody else has; snapshot_create takes all flags away, whatever the tables' own say. */
 Status Image::begin_inexact(const Call& call) {
   if (header_.version < 3 || (header_.incompatible & kIncompatDirty) != 0) return {};
   header_.incompatible |= kIncompatDirty;
@@ -284,10 +287,8 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
     return counted;
   }
   const auto change = [&]() -> Status {
-    L1Table own = l2_.l1();  // tables that were shared before have no flags
-    for (auto& entry : own)
-      if ((entry & kEntryCopied) == 0) entry = 0;
-    INSTAR_CHECK(clear_copied(call, geometry_, file_, own));
+    // Of tables that were shared before, too: a power cut may have left flags in version 2's.
+    INSTAR_CHECK(clear_copied(call, geometry_, file_, l1));
     INSTAR_CHECK(adopt_flags(call, l1));
     if (!l1.empty()) INSTAR_CHECK(write_l1(call, file_, snapshot.l1_offset, l1));
     auto snapshots = snapshots_;

@@ -12,9 +12,13 @@
 #include <vector>
 
 #include "plugins/formats/qcow2/image.hpp"
-#include "plugins/formats/qcow2/power_cut.hpp"
+#include "sdk/cpp/power_cut.hpp"
 
 namespace instar::qcow2::testing {
+
+using sdk::testing::Journal;
+using sdk::testing::kSanitized;
+using sdk::testing::PowerCut;
 
 /** A file in memory, as a node. Grows with writes. */
 class MemoryFile {

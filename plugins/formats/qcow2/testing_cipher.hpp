@@ -43,9 +43,12 @@ class ToyScheme {
   sdk::Status work(uint64_t offset, sdk::Bytes data) const {
     if (offset % kSector != 0 || data.size() % kSector != 0)
       return sdk::fail(EINVAL, "not whole sectors");
-    for (size_t i = 0; i < data.size(); ++i)
-      data[i] ^=
-          static_cast<uint8_t>(((offset + i) / kSector + 1) * 0x9e3779b97f4a7c15 >> 56) ^ key_;
+    for (size_t at = 0; at < data.size(); at += kSector) {
+      const auto noise =
+          static_cast<uint8_t>(((offset + at) / kSector + 1) * 0x9e3779b97f4a7c15 >> 56);
+      for (uint8_t& byte : data.subspan(at, kSector))
+        byte ^= noise ^ key_;
+    }
     return {};
   }
 

@@ -16,12 +16,14 @@ namespace {
 
 constexpr uint32_t kBaseValue = 0x40000000;
 
-/** The same file by longer names. */
-std::string backing_name(size_t detours) {
+constexpr size_t kLongDetours = 300;
+
+/** The same file by a longer name. */
+std::string with_detours(size_t detours, const char* file) {
   std::string name;
   for (size_t i = 0; i < detours; ++i)
     name += "./";
-  return name + "base.raw";
+  return name + file;
 }
 
 bool failed() {
@@ -51,7 +53,12 @@ Workload::Workload(const ImageKind& kind, uint64_t seed)
     options.add("backing_file", "base.raw");
     options.add("backing_fmt", "raw");
   }
-  if (kind.data_file) options.add("data_file", "data.raw");
+  if (kind.data_file)
+    options.add("data_file", with_detours(kind.long_header ? kLongDetours : 0, "data.raw"));
+  if (kind.encryption != nullptr) {
+    options.add("encrypt.format", kind.encryption);
+    options.add("encrypt.key-secret", "k");
+  }
   EXPECT_EQ(create(files_, options), "");
   attach();
 }
@@ -121,8 +128,9 @@ void Workload::end() {
 
 void Workload::open() {
   if (image_) return;
-  OptionList options{{"l2-cache-size", one_in(2) ? "4096" : "1048576"},
-                     {"refcount-cache-size", one_in(2) ? "2048" : "1048576"}};
+  OptionList options = kOpenOptions;
+  options.add("l2-cache-size", one_in(2) ? "4096" : "1048576");
+  options.add("refcount-cache-size", one_in(2) ? "2048" : "1048576");
   if (one_in(2)) options.add("l2-cache-entry-size", "512");
   if (one_in(3)) options.add("pass-discard-other", "on");
   image_ = std::make_unique<TestImage>(files_, INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, options);
@@ -309,7 +317,8 @@ void Workload::resize(size_t sectors, uint32_t preallocation) {
   void* self = nullptr;
   const auto* ops = this->ops<instar_resize_ops>(INSTAR_RESIZE_ID, &self);
   const int result = ops->resize(self, nullptr, sectors * 512, preallocation, 0, nullptr);
-  if (result == -ENOTSUP && is_version2() && has_backing()) return end();
+  const bool noise = has_backing() || kind_.encryption != nullptr;  // in what is preallocated
+  if (result == -ENOTSUP && is_version2() && noise) return end();
   ASSERT_EQ(result, 0);
   now_.drops = sectors < now_.sectors.size();
   now_.sectors.resize(sectors);
@@ -418,6 +427,7 @@ void Workload::random_write_step() {
       if (kind_.data_file) return write(first, count);
       return write_packed(aligned);
     case 5:
+      if (kind_.encryption != nullptr) return write(first, count);
       return write_placed(aligned, std::min(sdk::round_up(count, cluster_sectors()),
                                             now_.sectors.size() - aligned));
     default:
@@ -491,7 +501,7 @@ void Workload::random_maintenance() {
       return broken ? flush() : random_amend();
     case 4:
       if (!has_backing()) return flush();
-      return rename_backing(backing_name(pick(kind_.cluster_bits > 9 ? 200 : 20)));
+      return rename_backing(with_detours(pick(kind_.cluster_bits > 9 ? 200 : 20), "base.raw"));
     case 5:
       if (!kind_.backing || !has_backing() || !now_.snapshots.empty()) return flush();
       return commit();

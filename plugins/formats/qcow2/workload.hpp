@@ -27,7 +27,12 @@ struct ImageKind {
   bool lazy = false;
   bool backing = false;
   bool data_file = false;
+  bool long_header = false;          ///< its extensions don't fit into a sector
+  const char* encryption = nullptr;  ///< a scheme of testing_cipher.hpp
 };
+
+/** What any image is opened with; one that is not encrypted has no use for it. */
+inline const OptionList kOpenOptions{{"encrypt.key-secret", "k"}};
 
 struct ModelBitmap {
   uint64_t granularity = 0;

@@ -15,6 +15,7 @@ constexpr size_t kEvents = 1100;  // of a workload
 constexpr size_t kCuts = kSanitized ? kEvents / 5 : 2 * kEvents;
 constexpr size_t kReferenceEvery = 50;
 constexpr size_t kGoOnEvery = 16;
+constexpr size_t kRepairEvery = 4;
 
 size_t from_environment(const char* name, size_t otherwise) {
   const char* text = std::getenv(name);
@@ -35,26 +36,34 @@ void WorkloadCrash::judge_cut(const Workload& work, size_t cut, PowerCut::Files 
     const auto verdict = ask(files, found);
     ASSERT_TRUE(!verdict || verdict->empty()) << *verdict;
   }
-  if (cut % kGoOnEvery == 0) go_on(files, found, cut);
+  if (cut % (is_dirty(files[kImageFile]) ? kRepairEvery : kGoOnEvery) == 0)
+    go_on(files, found, cut);
   ASSERT_EQ(check_metadata(files), "");
 }
 
-/** Whoever works on with what a cut left does no harm, either. */
+/** Whoever works on with what a cut left does no harm, either, be it only that he repairs it and is cut
+ * off again. */
 void WorkloadCrash::go_on(const PowerCut::Files& files, State state, uint64_t seed) {
   Workload work(GetParam(), seed, files, std::move(state));
-  for (int i = 0; i < 12 && !HasFatalFailure(); ++i)
-    work.random_step();
+  if (!is_dirty(files[kImageFile]))
+    for (int i = 0; i < 12 && !HasFatalFailure(); ++i)
+      work.random_step();
   if (!HasFatalFailure()) work.close();
   ASSERT_FALSE(HasFatalFailure()) << "when work goes on after the cut";
-  auto after = work.current();
-  State found;
   std::string steps;
   for (const auto& state : work.states())
     steps += "\n  " + state.step;
-  ASSERT_EQ(judge(work.states(), work.journal().events().size(), after, &found), "")
-      << "when work goes on after the cut:" << steps;
+  SCOPED_TRACE("when work goes on after the cut:" + steps);
   const auto flags = files[kImageFile][7] == 2 ? Flags::kMayDiffer : Flags::kExact;
-  ASSERT_EQ(check_metadata(after, flags), "") << "when work went on after the cut";
+  const size_t total = work.journal().events().size();
+  std::mt19937_64 random(seed);
+  PowerCut power(work.journal(), work.start());
+  for (const size_t cut : {random() % (total + 1), total}) {
+    auto after = cut < total ? power.at(cut, random) : work.current();
+    State found;
+    ASSERT_EQ(judge(work.states(), cut, after, &found), "") << "cut again at " << cut;
+    ASSERT_EQ(check_metadata(after, flags), "") << "cut again at " << cut;
+  }
 }
 
 /** How many cut points there were. */
@@ -92,6 +101,9 @@ const std::vector<ImageKind>& all_kinds() {
       {.name = "Version2", .version2 = true},
       {.name = "Version2Backing", .version2 = true, .backing = true},
       {.name = "DataFile", .data_file = true},
+      {.name = "LongHeader", .backing = true, .data_file = true, .long_header = true},
+      {.name = "Aes", .backing = true, .encryption = "aes"},
+      {.name = "Luks", .cluster_bits = 14, .backing = true, .encryption = "luks"},
   };
   return kKinds;
 }

@@ -127,6 +127,20 @@ std::string errors_of(const std::string& messages, bool strict) {
   return errors;
 }
 
+/** The genuine tool knows no such schemes: to it the clusters hold what they hold, and the scheme's header
+ * is a leak. false: the image is not encrypted. */
+bool drop_encryption(std::vector<uint8_t>& image) {
+  uint8_t* method = image.data() + offsetof(HeaderV2, crypt_method);
+  if (load_be<uint32_t>(method) == kCryptNone) return false;
+  store_be(method, uint32_t{kCryptNone});
+  Be<uint32_t> crypto = kExtensionCrypto;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&crypto);
+  const auto end = image.begin() + kSector;
+  const auto extension = std::search(image.begin(), end, bytes, bytes + sizeof crypto);
+  if (extension != end) *extension ^= 0xff;
+  return true;
+}
+
 }  // namespace
 
 std::vector<uint8_t> to_bytes(const Sectors& sectors) {
@@ -220,7 +234,7 @@ std::optional<State> observe(const PowerCut::Files& files, std::string* problem)
     *problem = what;
     return std::nullopt;
   };
-  const TestImage image(*at, 0);
+  const TestImage image(*at, 0, kOpenOptions);
   if (!image.open()) return broken("it can't be opened: " + image.error());
   const size_t size = *image.node().size() / 512;
   State state;
@@ -228,7 +242,7 @@ std::optional<State> observe(const PowerCut::Files& files, std::string* problem)
   if (!content) return broken("it can't be read");
   state.sectors = *content;
   for (const auto& id : list_snapshots(image)) {
-    const TestImage view(*at, 0);
+    const TestImage view(*at, 0, kOpenOptions);
     void* self = nullptr;
     const auto* ops = interface_of<instar_snapshot_ops>(view, INSTAR_SNAPSHOT_ID, &self);
     if (ops->load(self, nullptr, id.c_str()) != 0) return broken("can't load snapshot " + id);
@@ -267,9 +281,10 @@ bool is_dirty(const std::vector<uint8_t>& image) {
 
 std::optional<std::string> ask(const PowerCut::Files& files, const State& found) {
   const auto content = to_bytes(found.sectors);
-  const auto& image = files[kImageFile];
-  const bool dirty = is_dirty(image) || image[7] == 2;
-  return reference_verdict(*to_files(files), &content,
+  const auto at = to_files(files);
+  const bool dirty = is_dirty(files[kImageFile]) || files[kImageFile][7] == 2;
+  const bool plain = !drop_encryption(at->file.bytes);
+  return reference_verdict(*at, plain ? &content : nullptr,
                            dirty ? Tolerance::kRepair : Tolerance::kLeaks);
 }
 
@@ -277,7 +292,7 @@ std::string check_metadata(PowerCut::Files& files, Flags flags) {
   const bool strict = flags == Flags::kExact && files[kImageFile][7] > 2;
   const auto check = [&](uint32_t access, uint32_t fix) -> std::string {
     const auto at = to_files(files);
-    TestImage image(*at, access | INSTAR_OPEN_CHECK);
+    TestImage image(*at, access | INSTAR_OPEN_CHECK, kOpenOptions);
     if (!image.open()) return "it can't be checked: " + image.error();
     void* self = nullptr;
     const auto* ops = interface_of<instar_check_ops>(image, INSTAR_CHECK_ID, &self);
