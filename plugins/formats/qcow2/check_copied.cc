@@ -53,7 +53,9 @@ Status Checker::check_copied() {
       ++result_.check_errors;
       return std::move(table).error();
     }
+    const int64_t fixed = result_.corruptions_fixed;
     INSTAR_CHECK(check_table(offset, *table, repair));
+    if (result_.corruptions_fixed != fixed) tables.forget();  // entries may share one
   }
   return {};
 }

@@ -20,6 +20,7 @@ struct Checker::TablePass {
   uint64_t offset;
   uint8_t* table;
   Owner owner;
+  TableStream& tables;   ///< where it came from
   uint64_t follows = 0;  ///< where the next cluster would not be a fragment
 
   void note_fragment(instar_check_result& result, uint64_t host, uint64_t cluster_size) {
@@ -94,7 +95,7 @@ Status Checker::count_l1(const std::vector<uint64_t>& l1, uint64_t offset, Owner
       ++result_.check_errors;
       return std::move(table).error();
     }
-    TablePass pass{place, *table, owner};
+    TablePass pass{place, *table, owner, tables};
     INSTAR_CHECK(count_table(pass));
   }
   return {};
@@ -219,6 +220,7 @@ Status Checker::zero_entry(TablePass& pass, uint64_t index) {
   } else {
     status = image_.file.write(call_, offset, at, geometry_.entry_size);
     if (status) status = image_.file.flush(call_);
+    pass.tables.forget();  // tables may overlap
     if (!status)
       say("ERROR: Failed to overwrite L2 table entry: ", sdk::errno_text(status.error().code),
           "\n");

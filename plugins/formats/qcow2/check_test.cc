@@ -115,6 +115,16 @@ TEST_F(Check, FlagsFollowCounts) {
   expect_good();
 }
 
+// What was repaired in it is seen where the next entry refers to it.
+TEST_F(Check, TableOfTwoEntriesIsRepairedOnce) {
+  put(entry(), ((get(entry()) & kEntryOffsetMask) + 512) | kEntryZero);
+  put(l1() + 8, get(l1()));
+  const std::string messages = check(files_, kAll).messages;
+  const size_t first = messages.find("Preallocated cluster is not properly aligned");
+  EXPECT_NE(first, messages.npos);
+  EXPECT_EQ(messages.find("Preallocated", first + 1), messages.npos) << messages;
+}
+
 TEST_F(Check, LostBlockIsRebuilt) {
   std::fill_n(files_.file.bytes.begin() + static_cast<int64_t>(refblock()), kCluster, uint8_t{0});
   EXPECT_GT(check(files_, 0).counters.corruptions, 0);

@@ -77,8 +77,12 @@ Result<uint8_t*> TableStream::read() {
   }
   const size_t index = now_.done++;
   if (call_.cancelled()) return fail(ECANCELED, sdk::errno_text(ECANCELED));
-  INSTAR_CHECK(std::move(now_.results[index]));
-  return now_.bytes.get() + index * table_size_;
+  uint8_t* const table = now_.bytes.get() + index * table_size_;
+  if (stale_)
+    INSTAR_CHECK(file_.read(call_, now_.offsets[index], table, table_size_));
+  else
+    INSTAR_CHECK(std::move(now_.results[index]));
+  return table;
 }
 
 }  // namespace instar::qcow2

@@ -25,6 +25,9 @@ class TableStream {
    * that this one could not be read. */
   Result<uint8_t*> read();
 
+  /** The file changed: from now on a table is read again when its turn comes. */
+  void forget() { stale_ = true; }
+
  private:
   struct Batch {
     std::unique_ptr<uint8_t[]> bytes;
@@ -44,6 +47,7 @@ class TableStream {
   Batch now_;
   Batch ahead_;
   std::future<void> loading_;
+  bool stale_ = false;
 };
 
 }  // namespace instar::qcow2
