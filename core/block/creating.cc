@@ -61,7 +61,9 @@ Status Creating::run_format() {
   args.filename = filename_.c_str();
   args.options = {options.data(), options.size()};
   args.creator = &creator_;
-  OutgoingCall call;
+  instar_call messages = graph_.users_call();
+  const Call parent(&messages);
+  OutgoingCall call(&parent);
   return call.status(loader::call_plugin(Call(call.abi()), format_.provider->manifest().name, [&] {
     return loaded.ops->create(loaded.host, call.abi(), &args);
   }));
@@ -84,7 +86,9 @@ Status Creating::run_protocol(const Driver& protocol, const std::string& filenam
   args.struct_size = sizeof args;
   args.filename = file.c_str();
   args.options = {options.data(), options.size()};
-  OutgoingCall call;
+  instar_call messages = graph_.users_call();
+  const Call parent(&messages);
+  OutgoingCall call(&parent);
   return call.status(loader::call_plugin(Call(call.abi()), protocol.provider->manifest().name, [&] {
     return loaded.ops->create(loaded.host, call.abi(), &args);
   }));

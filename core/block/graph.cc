@@ -90,6 +90,22 @@ void Graph::Private::note(std::string_view lines) const {
   if (messages.note != nullptr) messages.note(messages.opaque, lines);
 }
 
+instar_call Graph::Private::users_call() const {
+  instar_call call{};
+  call.struct_size = sizeof call;
+  call.opaque = const_cast<Private*>(this);
+  call.cancelled = messages.cancelled;
+  // Lines behind the first one are a hint, printed as they are.
+  call.warn = [](instar_call* abi, const char* text, size_t length) {
+    const auto& graph = *static_cast<const Private*>(abi->opaque);
+    const std::string_view all(text, length);
+    const size_t end = all.find('\n');
+    graph.warn(all.substr(0, end));
+    if (end != std::string_view::npos) graph.note(all.substr(end + 1));
+  };
+  return call;
+}
+
 Result<NodePtr> Graph::open(const OpenSpec& spec) {
   auto node = private_->open_image(spec);
   if (!node) {

@@ -76,6 +76,8 @@ class Graph {
     /** Lines to stderr as they are, newlines included: QEMU's warning about guessed raw images has
      * no prefix. */
     void (*note)(void* opaque, std::string_view lines) = nullptr;
+    /** Becomes non-zero when the user wants opening and creating to end; may be null. */
+    const int32_t* cancelled = nullptr;
   };
   Graph(registry::Registry& registry, ReferencePolicy policy, Messages messages);
   ~Graph();

@@ -69,7 +69,9 @@ Result<Driver> Graph::Private::probe(Node& file, const std::string& filename) {
   if (size == 0) return find_driver("raw");
   std::array<uint8_t, kProbeSize> head{};
   const size_t len = std::min<uint64_t>(size, head.size());
-  sdk::OutgoingCall call;
+  instar_call messages = users_call();
+  const Call parent(&messages);
+  sdk::OutgoingCall call(&parent);
   if (auto read = file.read(Call(call.abi()), 0, head.data(), len); !read)
     return fail(read.error().code,
                 "Could not read image for determining its format: ", errno_text(read.error().code));

@@ -47,9 +47,11 @@ json::value parsed(const std::string& text) {
   return value && value->is_object() ? mirrored(*value) : json::value(json::object{});
 }
 
-/** A protocol's own: the name it was opened by, or its file name if that says it all. */
-std::string protocol_name(const Driver& driver, const json::object& identity,
+/** A protocol's own: what the driver says, else the name it was opened by, or its file name if that
+ * says it all. */
+std::string protocol_name(const Driver& driver, const json::object& identity, const Node& node,
                           std::string_view plain_name) {
+  if (auto told = node.told_filename()) return *told;
   if (!plain_name.empty()) {
     const bool all = std::all_of(identity.begin(), identity.end(),
                                  [](const auto& entry) { return entry.key() == "filename"; });
@@ -113,7 +115,7 @@ NodeNames make_names(const Driver& driver, const json::object& given, const Node
   json::object identity = identity_of(driver, given);
   NodeNames names;
   if (driver.is_protocol())
-    names.exact_filename = protocol_name(driver, identity, plain_name);
+    names.exact_filename = protocol_name(driver, identity, node, plain_name);
   else if (driver.is_named_filter())
     names.exact_filename = filter_name(driver, identity, node);
   else

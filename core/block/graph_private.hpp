@@ -57,6 +57,9 @@ struct Graph::Private {
   unsigned nesting = 0;  ///< nodes that are being opened, one below the other
 
   void warn(std::string_view text, std::string_view more = {}) const;
+  /** The parent of calls to drivers: their warnings reach the user, whose wish to end reaches them.
+   */
+  instar_call users_call() const;
   void note(std::string_view lines) const;
 
   Result<NodePtr> open_node(NodeRequest request);

@@ -217,18 +217,33 @@ const void* Node::find_interface(const char* id, void** self) const {
   return copy.get();
 }
 
-int64_t Node::allocated_size(const Call& call) const {
-  void* self = nullptr;
+/** What the driver has of the table, the rest is NULL. */
+instar_info_ops Node::driver_info(void** self) const {
+  instar_info_ops ops{};
   const void* table = private_->ops.get_interface != nullptr
-                          ? private_->ops.get_interface(driver_node_.self, INSTAR_INFO_ID, &self)
+                          ? private_->ops.get_interface(driver_node_.self, INSTAR_INFO_ID, self)
                           : nullptr;
-  if (table != nullptr) {
-    instar_info_ops ops{};
+  if (table != nullptr)
     std::memcpy(
         &ops, table,
         std::min<size_t>(static_cast<const instar_info_ops*>(table)->struct_size, sizeof ops));
+  return ops;
+}
+
+std::optional<std::string> Node::told_filename() const {
+  void* self = nullptr;
+  const auto ops = driver_info(&self);
+  if (ops.filename == nullptr) return std::nullopt;
+  OutgoingCall call;
+  sdk::StringSink text;
+  return ops.filename(self, call.abi(), text.abi()) < 0 ? std::string() : text.text;
+}
+
+int64_t Node::allocated_size(const Call& call) const {
+  void* self = nullptr;
+  if (const auto ops = driver_info(&self); ops.allocated_size != nullptr) {
     OutgoingCall inner(&call);
-    if (ops.allocated_size != nullptr) return ops.allocated_size(self, inner.abi());
+    return ops.allocated_size(self, inner.abi());
   }
   if (kind_ == NodeKind::kProtocol) return -ENOTSUP;
   int64_t sum = 0;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -124,6 +125,9 @@ class Node : public std::enable_shared_from_this<Node> {
   /** Bytes on the storage: what the driver says, else the sum of its children but the backing file;
    * negative: unknown. [any] */
   int64_t allocated_size(const Call& call) const;
+  /** The plain name that the driver itself says it has, "" if only options can say it; none: the
+   * driver leaves it to the host. */
+  std::optional<std::string> told_filename() const;
 
   /** The driver's optional interface, or nullptr; call its functions with *self. */
   template <class Ops>
@@ -165,6 +169,7 @@ class Node : public std::enable_shared_from_this<Node> {
                                 instar_extent* out, size_t max);
   instar_extent beyond_end(uint64_t offset, uint64_t length) const;
   Status check_extents(const instar_extent* out, size_t count, uint64_t length) const;
+  instar_info_ops driver_info(void** self) const;
   int describe(instar_call* call, const instar_sink* json) const;
   Status resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
                 const instar_progress* progress);

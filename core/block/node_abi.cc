@@ -117,7 +117,11 @@ const void* NodeTrampolines::info_table() {
       [](void* self, instar_call* abi, const instar_sink* json) noexcept {
         return get(self).describe(abi, json);
       },
-      [](void* self, instar_call* abi) noexcept { return get(self).allocated_size(Call(abi)); }};
+      [](void* self, instar_call* abi) noexcept { return get(self).allocated_size(Call(abi)); },
+      [](void* self, instar_call* abi, const instar_sink* text) noexcept {
+        return static_cast<int>(guard(
+            abi, [&](const Call&) { return sdk::send(text, get(self).names().exact_filename); }));
+      }};
   return &kInfo;
 }
 

@@ -56,15 +56,6 @@ Status run_driver_open(const Provider& provider, OutgoingCall& call, const insta
   }
 }
 
-/** Lines behind the first one are a hint, printed as they are. */
-void pass_on_warning(instar_call* call, const char* text, size_t length) {
-  const auto& graph = *static_cast<const Graph::Private*>(call->opaque);
-  const std::string_view all(text, length);
-  const size_t end = all.find('\n');
-  graph.warn(all.substr(0, end));
-  if (end != std::string_view::npos) graph.note(all.substr(end + 1));
-}
-
 }  // namespace
 
 Opening::Opening(Graph::Private& graph, NodeRequest request)
@@ -313,10 +304,7 @@ Result<instar_node> Opening::open_driver() {
   args.options = {abi_options.data(), abi_options.size()};
   args.opener = &opener_;
   args.node_name = node_name_.c_str();
-  instar_call messages{};
-  messages.struct_size = sizeof messages;
-  messages.opaque = &graph_;
-  messages.warn = &pass_on_warning;
+  instar_call messages = graph_.users_call();
   const Call parent(&messages);
   OutgoingCall call(&parent);
   instar_node out{};

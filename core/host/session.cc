@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "core/host/interrupt.hpp"
 #include "core/host/services.hpp"
 #include "core/objects/objects.hpp"
 #include "core/output/messages.hpp"
@@ -32,6 +33,7 @@ block::Graph::Messages graph_messages(Session& session) {
     static_cast<Session*>(opaque)->standard_output().write(text);
   };
   messages.note = [](void*, std::string_view lines) { output::write_stderr(lines); };
+  messages.cancelled = interrupted();
   return messages;
 }
 

@@ -24,9 +24,14 @@ typedef struct instar_info_ops {
   /** Bytes allocated on the storage, or a negative errno when unknown; NULL: the host asks child 0.
    * [any] */
   int64_t (*allocated_size)(void* self, instar_call* call);
+  /**
+   * For a protocol: the plain name that opens just this into the sink, or nothing when only options
+   * can say it. NULL: the host finds the name by the manifest. [any]
+   */
+  int (*filename)(void* self, instar_call* call, const instar_sink* text);
 } instar_info_ops;
 
-INSTAR_PIN_SIZE(instar_info_ops, 24);
+INSTAR_PIN_SIZE(instar_info_ops, 32);
 
 #ifdef __cplusplus
 }

@@ -110,6 +110,17 @@ class CreateContext {
   const instar_create_args* args_;
 };
 
+/** create of a protocol whose storage is made elsewhere, when it can't be opened either. */
+inline Error creates_nothing(std::string_view driver, const Error& why) {
+  return Error{
+      why.code,
+      cat("Protocol driver '", driver,
+          "' does not support creating new images, so an existing image must be selected as "
+          "the target; however, opening the given target as an existing image failed: ",
+          why.message),
+      why.hint};
+}
+
 namespace detail {
 /** The slot for T's parse_filename, or nullptr. */
 template <class T>

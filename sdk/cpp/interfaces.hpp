@@ -8,6 +8,7 @@
  * instar.info/1
  *     Result<std::string> info()                  the JSON text; or void info(JsonWriter&)
  *     Result<uint64_t> allocated_size()           optional
+ *     Result<std::string> filename()              optional; "": only options say it
  * instar.map/1
  *     Result<size_t> prepare_write(const Call&, uint64_t offset, uint64_t length,
  *                                  instar_placement* out, size_t max)
@@ -150,8 +151,17 @@ class InterfaceTables {
       return nullptr;
   }
   template <class U>
+  static constexpr int (*filename_slot())(void*, instar_call*, const instar_sink*) {
+    if constexpr (requires { &U::filename; })
+      return [](void* self, instar_call* abi, const instar_sink* sink) noexcept {
+        return run(abi, [&](const Call&) { return send(sink, get(self).filename()); });
+      };
+    else
+      return nullptr;
+  }
+  template <class U>
   static constexpr instar_info_ops kInfo = {sizeof(instar_info_ops), 0, &describe,
-                                            allocated_size_slot<U>()};
+                                            allocated_size_slot<U>(), filename_slot<U>()};
 
   template <class U>
   static constexpr instar_map_ops make_map() {

@@ -112,11 +112,7 @@ Status create_device(const Call&, Kind kind, const std::string& filename, const 
   if (mode != INSTAR_PREALLOCATION_OFF)
     return fail(ENOTSUP, "Unsupported preallocation mode '", preallocation_name(mode), "'");
   auto opened = open_file(kind, filename, INSTAR_OPEN_WRITE);
-  if (!opened)
-    return fail(opened.error().code, "Protocol driver '", kind_name(kind),
-                "' does not support creating new images, so an existing image must be selected as "
-                "the target; however, opening the given target as an existing image failed: ",
-                opened.error().message);
+  if (!opened) return sdk::creates_nothing(kind_name(kind), opened.error());
   const int fd = opened->fd.get();
   INSTAR_CHECK(
       ImageLocks(fd, filename, Locking::kAuto).set({kCreating.used, INSTAR_PERMISSION_ALL}));
