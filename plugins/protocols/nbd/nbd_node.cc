@@ -165,6 +165,7 @@ Status NbdNode::read(const Call& call, uint64_t offset, IoVec to) {
       return nbd_aio_pread(handle, data, length, offset, done, 0);
     });
   };
+  if (to.length() == 0) return {};
   if (to.count() == 1) return read_into(to.data()->base, to.data()->len);
   std::vector<uint8_t> buffer(to.length());
   INSTAR_CHECK(read_into(buffer.data(), buffer.size()));
@@ -182,6 +183,7 @@ Status NbdNode::write(const Call& call, uint64_t offset, IoVec from, uint32_t fl
 
 Status NbdNode::write_piece(const Call& call, uint64_t offset, const void* data, size_t length,
                             uint32_t flags) {
+  if (length == 0) return {};
   const uint32_t carried = durable(flags);
   INSTAR_CHECK(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
     return nbd_aio_pwrite(handle, data, length, offset, done, carried);
