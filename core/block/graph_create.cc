@@ -192,19 +192,20 @@ Status Graph::remove(const Call& call, const std::string& filename) {
 Result<std::string> Graph::option_help(const std::string& format, const std::string& filename,
                                        bool amend) {
   INSTAR_TRY(const Driver driver, find_creator(*private_, format));
+  const bool strict = private_->registry.strict();
   if (amend) {
     const auto& specs = driver.provider->info().amend_options;
     if (specs.empty())
       return fail(ENOTSUP, "Format driver '", format, "' does not support option amendment");
-    return table_of(specs).help_text(cat("Amend options for '", format, "'"));
+    return table_of(specs).help_text(cat("Amend options for '", format, "'"), strict);
   }
   INSTAR_CHECK(check_creates(driver));
   if (filename.empty())
-    return cat(create_table(driver).help_text(cat("Supported ", format, " options")),
+    return cat(create_table(driver).help_text(cat("Supported ", format, " options"), strict),
                "\nThe protocol level may support further options.\n"
                "Specify the target filename to include those options.\n");
   INSTAR_TRY(const Target target, find_target(*private_, format, filename));
-  return target.table.help_text("Supported options");
+  return target.table.help_text("Supported options", strict);
 }
 
 Result<instar_measure_result> Graph::measure(const std::string& format, const std::string& options,

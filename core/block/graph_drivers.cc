@@ -75,7 +75,12 @@ Result<Driver> Graph::Private::probe(Node& file, const std::string& filename) {
   if (auto read = file.read(Call(call.abi()), 0, head.data(), len); !read)
     return fail(read.error().code,
                 "Could not read image for determining its format: ", errno_text(read.error().code));
-  const auto probed = registry.probe({head.data(), len}, filename);
+  std::array<uint8_t, kProbeSize> tail{};
+  size_t tail_len = size > len && registry.wants_tail() ? std::min<uint64_t>(size, tail.size()) : 0;
+  // Whatever can't be read there is no format's mark.
+  if (tail_len != 0 && !file.read(Call(call.abi()), size - tail_len, tail.data(), tail_len))
+    tail_len = 0;
+  const auto probed = registry.probe({head.data(), len}, filename, {tail.data(), tail_len});
   if (probed.provider != nullptr) return Driver{probed.provider};
   return find_driver("raw");
 }
@@ -108,6 +113,7 @@ options::OptionTable table_of(const std::vector<loader::OptionSpec>& specs) {
     out.help = spec.help;
     out.values = spec.values;
     out.checked_as = spec.checked_as;
+    out.extension = spec.extension;
     switch (spec.type) {
       case INSTAR_OPTION_BOOL:
         out.type = options::OptionType::kBool;

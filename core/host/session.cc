@@ -16,8 +16,9 @@ namespace {
 
 Session* current_session = nullptr;
 
-registry::Settings registry_settings(const SessionOptions& options) {
+registry::Settings registry_settings(const SessionOptions& options, bool strict) {
   registry::Settings settings;
+  settings.strict = strict;
   settings.search = loader::standard_search_path(options.plugin_files);
   settings.warn = [](std::string_view text) { Session::current().print_warning(text, {}); };
   return settings;
@@ -52,7 +53,7 @@ Invocation parse_invocation(const char* argv0) {
 Session::Session(Invocation invocation, const SessionOptions& options)
     : invocation_(std::move(invocation)),
       standard_output_(STDOUT_FILENO),
-      registry_(registry_settings(options)),
+      registry_(registry_settings(options, invocation_.strict)),
       graph_(registry_, options.references, graph_messages(*this)) {
   current_session = this;
   registry_.register_service(INSTAR_GRAPH_ID, graph_service());

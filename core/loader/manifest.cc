@@ -191,19 +191,29 @@ class Reader {
     }
     ProbeRule rule;
     rule.score = static_cast<int>(number_within(object, "score", 0, 100));
+    rule.only = probe_caller(object);
     each_object(object, "match",
                 [&](const json::object& match) { rule.matches.push_back(probe_match(match)); });
     out.probe.push_back(std::move(rule));
   }
+  ProbeCaller probe_caller(const json::object& object) {
+    const std::string name = text(object, "only");
+    if (name.empty()) return ProbeCaller::kAny;
+    if (name == "qemu-img") return ProbeCaller::kQemuImg;
+    if (name != "instar") wrong_type("only", "qemu-img or instar");
+    return ProbeCaller::kInstar;
+  }
   ProbeMatch probe_match(const json::object& object) {
     ProbeMatch match;
-    match.offset = static_cast<uint64_t>(number_within(object, "offset", 0, INT32_MAX));
+    match.name_ends = text(object, "name_ends");
+    if (!match.name_ends.empty()) return match;
+    match.offset = number_within(object, "offset", -512, INT32_MAX);
     match.bytes = bytes(object, "bytes");
     match.mask = bytes(object, "mask");
     if (object.if_contains("be32_min") != nullptr)
       match.be32_min = static_cast<uint32_t>(number_within(object, "be32_min", 0, UINT32_MAX));
     if (match.bytes.empty() == !match.be32_min)
-      wrong("has a probe match without exactly one of \"bytes\" and \"be32_min\"");
+      wrong("has a probe match without exactly one of \"bytes\", \"be32_min\" and \"name_ends\"");
     if (!match.mask.empty() && match.mask.size() != match.bytes.size())
       wrong("has a probe \"mask\" that is not as long as its \"bytes\"");
     return match;
@@ -236,8 +246,8 @@ class Reader {
     option_type(text(object, "type"), spec);
     if (const auto* value = object.if_contains("default"))
       spec.default_value = default_text(*value);
-    if (const auto* value = object.if_contains("identity"))
-      spec.identity = value->is_bool() && value->get_bool();
+    spec.identity = flag(object, "identity");
+    spec.extension = flag(object, "extension");
     if (object.contains("checked_as")) spec.checked_as = text(object, "checked_as");
     table.push_back(std::move(spec));
   }

@@ -30,21 +30,28 @@ struct OptionSpec {
   std::string help;
   /** Stands for all options that begin with its name. */
   bool is_prefix() const { return name.ends_with('.'); }
+  bool extension = false;  ///< QEMU has none such: not listed when called as qemu-img
   bool identity = false;  ///< an open option that decides what the image holds: names show it
   std::optional<std::string> checked_as;  ///< what the message about a wrong value calls it
 };
 
-/** A condition on the first bytes of a file. Bytes beyond what was read don't match. */
+/** A condition on a file: on its first bytes, its last ones or its name. Bytes beyond what was read
+ * don't match. */
 struct ProbeMatch {
-  uint64_t offset = 0;  ///< bytes
-  std::string bytes;    ///< as they lie in the file
-  std::string mask;     ///< empty, or as long as `bytes`
+  int64_t offset = 0;  ///< bytes; negative: from the file's end
+  std::string bytes;   ///< as they lie in the file
+  std::string mask;    ///< empty, or as long as `bytes`
   std::optional<uint32_t> be32_min;
+  std::string name_ends;  ///< not empty: the file's name ends so, and is longer
 };
+
+/** By which name the tool must be called for a rule to count. */
+enum class ProbeCaller { kAny, kQemuImg, kInstar };
 
 /** All matches hold: the file is of this format with that score (0 to 100). */
 struct ProbeRule {
   int score = 0;
+  ProbeCaller only = ProbeCaller::kAny;
   std::vector<ProbeMatch> matches;
 };
 

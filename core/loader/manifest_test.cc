@@ -100,8 +100,11 @@ TEST(Manifest, WrongMembersAreRefused) {
             start + "a \"threads\" that is not parallel, per-node or global");
   EXPECT_EQ(provide_problem(R"("probe": [{"score": 101}])"),
             start + "a \"score\" that is not between 0 and 100");
-  EXPECT_EQ(provide_problem(R"("probe": [{"score": 1, "match": [{"offset": 0}]}])"),
-            start + "a probe match without exactly one of \"bytes\" and \"be32_min\"");
+  EXPECT_EQ(
+      provide_problem(R"("probe": [{"score": 1, "match": [{"offset": 0}]}])"),
+      start + "a probe match without exactly one of \"bytes\", \"be32_min\" and \"name_ends\"");
+  EXPECT_EQ(provide_problem(R"("probe": [{"score": 1, "only": "vmware"}])"),
+            start + "a \"only\" that is not qemu-img or instar");
   EXPECT_EQ(provide_problem(R"("probe": [{"score": 1, "match": [{"bytes": "4g"}]}])"),
             start + "a \"bytes\" that is not pairs of hexadecimal digits");
   EXPECT_EQ(provide_problem(R"("probe": [{"match": [{"bytes": "44", "mask": "ffff"}]}])"),

@@ -159,10 +159,11 @@ void OptionTable::append(const OptionTable& other) {
   }
 }
 
-std::string OptionTable::help_text(std::string_view title) const {
+std::string OptionTable::help_text(std::string_view title, bool strict) const {
   constexpr size_t kNameWidth = 22;
   std::vector<std::string> lines;
   for (const OptionSpec& spec : specs_) {
+    if (strict && spec.extension) continue;
     std::string line = "  ";
     base::append_left(line, cat(spec.name, "=", type_label(spec.type)), kNameWidth);
     if (!spec.help.empty()) line += " - " + spec.help;

@@ -32,6 +32,7 @@ struct OptionSpec {
   std::string help = {};
   std::vector<std::string> values = {};
   std::optional<std::string> checked_as = {};
+  bool extension = false;  ///< not QEMU's
 };
 
 /** The declared options in the order in which create prints them. */
@@ -52,8 +53,8 @@ class OptionTable {
   void append(const OptionTable& other);
 
   /** What -o help prints: "TITLE:" ("Supported options", "Amend options for 'qcow2'"), then a line
-   * per option. */
-  std::string help_text(std::string_view title) const;
+   * per option. @param strict only QEMU's. */
+  std::string help_text(std::string_view title, bool strict = false) const;
 
  private:
   std::vector<OptionSpec> specs_;

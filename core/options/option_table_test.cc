@@ -136,6 +136,8 @@ TEST(Table, HelpText) {
   const OptionTable protocol({{"size", OptionType::kSize, {}, "Another size"},
                               {"nocow", OptionType::kBool, {}, "Turn off copy-on-write"}});
   table.append(protocol);
+  EXPECT_EQ(OptionTable({{"a"}, {.name = "b", .extension = true}}).help_text("T", true),
+            "T:\n  a=<str>\n");
   EXPECT_EQ(table.help_text("Supported options"),
             "Supported options:\n"
             "  cluster_size=<size>    - qcow2 cluster size\n"

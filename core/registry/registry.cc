@@ -12,10 +12,22 @@
 namespace instar::registry {
 namespace {
 
-bool holds(const loader::ProbeMatch& match, std::span<const uint8_t> head) {
+/** What is known of a file whose format is looked for. */
+struct Evidence {
+  std::span<const uint8_t> head, tail;
+  std::string_view filename;
+};
+
+bool holds(const loader::ProbeMatch& match, const Evidence& file) {
+  if (!match.name_ends.empty())
+    return file.filename.size() > match.name_ends.size() &&
+           file.filename.ends_with(match.name_ends);
+  const bool at_end = match.offset < 0;
+  const auto bytes = at_end ? file.tail : file.head;
+  const uint64_t offset = static_cast<uint64_t>(match.offset) + (at_end ? bytes.size() : 0);
   const size_t length = match.be32_min ? sizeof(uint32_t) : match.bytes.size();
-  if (match.offset > head.size() || length > head.size() - match.offset) return false;
-  const uint8_t* at = head.data() + match.offset;
+  if (offset > bytes.size() || length > bytes.size() - offset) return false;
+  const uint8_t* at = bytes.data() + offset;
   if (match.be32_min) return sdk::load_be<uint32_t>(at) >= *match.be32_min;
   for (size_t i = 0; i < length; ++i) {
     const auto mask = match.mask.empty() ? uint8_t{0xff} : static_cast<uint8_t>(match.mask[i]);
@@ -24,12 +36,17 @@ bool holds(const loader::ProbeMatch& match, std::span<const uint8_t> head) {
   return true;
 }
 
-int manifest_score(const loader::Provide& info, std::span<const uint8_t> head) {
+bool counts(const loader::ProbeRule& rule, bool strict) {
+  return rule.only == loader::ProbeCaller::kAny ||
+         (rule.only == loader::ProbeCaller::kQemuImg) == strict;
+}
+
+int manifest_score(const loader::Provide& info, const Evidence& file, bool strict) {
   int best = 0;
   for (const auto& rule : info.probe) {
     const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
-                                 [&](const auto& match) { return holds(match, head); });
-    if (all) best = std::max(best, rule.score);
+                                 [&](const auto& match) { return holds(match, file); });
+    if (all && counts(rule, strict)) best = std::max(best, rule.score);
   }
   return best;
 }
@@ -91,11 +108,28 @@ const Provider* Registry::protocol_for_scheme(std::string_view scheme) {
   return find(found->second->kind(), found->second->name());
 }
 
-Probed Registry::probe(std::span<const uint8_t> head, const std::string& filename) {
+bool Registry::strict() const {
+  return index_->settings.strict;
+}
+
+bool Registry::wants_tail() {
+  index_->ensure();
+  return std::any_of(index_->formats.begin(), index_->formats.end(), [&](const auto* format) {
+    const auto& rules = format->info().probe;
+    return std::any_of(rules.begin(), rules.end(), [&](const auto& rule) {
+      return counts(rule, index_->settings.strict) &&
+             std::any_of(rule.matches.begin(), rule.matches.end(),
+                         [](const auto& match) { return match.offset < 0; });
+    });
+  });
+}
+
+Probed Registry::probe(std::span<const uint8_t> head, const std::string& filename,
+                       std::span<const uint8_t> tail) {
   index_->ensure();
   Probed best;
   for (const auto* format : index_->formats) {
-    int score = manifest_score(format->info(), head);
+    int score = manifest_score(format->info(), {head, tail, filename}, index_->settings.strict);
     if (format->info().probe_by_code) score = std::max(score, code_score(*format, head, filename));
     if (score > best.score) best = {format, score};
   }

@@ -97,6 +97,7 @@ struct Probed {
 struct Settings {
   loader::SearchPath search;
   bool allow_draft = false;  ///< "instar.draft.X/1" interfaces are given
+  bool strict = false;       ///< called as qemu-img: files are probed as the genuine tool does
   /** Told of two plugins of one name when that name is used, once per name; from any thread. */
   std::function<void(std::string_view text)> warn;
 };
@@ -123,9 +124,14 @@ class Registry {
   const Provider* find_driver(std::string_view name);
   /** The protocol for "SCHEME:…" or "SCHEME://…", or nullptr. */
   const Provider* protocol_for_scheme(std::string_view scheme);
-  /** The format of a file by its first bytes (QEMU looks at 512). A plugin that has to be asked and
-   * fails is passed over. */
-  Probed probe(std::span<const uint8_t> head, const std::string& filename);
+  /** The format of a file by its first bytes (QEMU looks at 512), its name, and its last 512 bytes if
+   * given. A plugin that has to be asked and fails is passed over. */
+  Probed probe(std::span<const uint8_t> head, const std::string& filename,
+               std::span<const uint8_t> tail = {});
+  /** Called as qemu-img. */
+  bool strict() const;
+  /** Whether some format is recognised by its last bytes. */
+  bool wants_tail();
 
   /** All that can be used of a kind, sorted by name; one per name. */
   std::vector<const Provider*> all(uint32_t kind);

@@ -24,6 +24,7 @@ class RegistryTest : public ::testing::Test {
     if (registry_ == nullptr) {
       Settings settings;
       settings.search = {lib_.path("plugins"), local_.path(), {}, files_, overlays_.path()};
+      settings.strict = strict_;
       settings.warn = [this](std::string_view text) { warnings_.emplace_back(text); };
       registry_ = std::make_unique<Registry>(std::move(settings));
     }
@@ -52,6 +53,9 @@ class RegistryTest : public ::testing::Test {
             cat(rule.at("rule").as_string().c_str(), ": ", rule.at("message").as_string().c_str()));
     return out;
   }
+  bool strict_ = false;
+  std::unique_ptr<Registry> registry_;
+
   int fake_probe(const Provider& provider) {
     const auto loaded = provider.load<instar_format_ops>();
     EXPECT_TRUE(loaded) << loaded.error().message;
@@ -65,8 +69,6 @@ class RegistryTest : public ::testing::Test {
   std::vector<std::string> files_;
   std::vector<std::string> warnings_;
 
- private:
-  std::unique_ptr<Registry> registry_;
 };
 
 TEST_F(RegistryTest, FindsByNameAndAlias) {
@@ -181,6 +183,28 @@ TEST_F(RegistryTest, ProbesByMagicMaskAndNumber) {
   EXPECT_EQ(probe(""), "raw 1");
   EXPECT_EQ(probe("\xfa!"), "masked 60");
   EXPECT_EQ(probe("\xea!"), "raw 1");
+}
+
+TEST_F(RegistryTest, ProbesByTheEndAndByTheName) {
+  add_manifest(local_, "raw", R"("probe": [{"score": 1}],)");
+  add_manifest(local_, "end", R"("probe": [{"score": 90, "only": "instar",
+                                             "match": [{"offset": -4, "bytes": "6b6f"}]}],)");
+  add_manifest(local_, "name", R"("probe": [{"score": 2, "only": "qemu-img",
+                                              "match": [{"name_ends": ".dmg"}]}],)");
+  const auto probe = [&](std::string_view tail, const std::string& name) {
+    const std::span bytes(reinterpret_cast<const uint8_t*>(tail.data()), tail.size());
+    return registry().probe(bytes.first(1), name, bytes).provider->name();
+  };
+  EXPECT_TRUE(registry().wants_tail());
+  EXPECT_EQ(probe("..ko..", "x"), "end");
+  EXPECT_EQ(probe("...ko.", "x.dmg"), "raw");
+  EXPECT_EQ(probe("ko.", "x"), "raw");
+  registry_.reset();
+  strict_ = true;
+  EXPECT_FALSE(registry().wants_tail());
+  EXPECT_EQ(probe("..ko..", "x"), "raw");
+  EXPECT_EQ(probe("..ko..", "x.dmg"), "name");
+  EXPECT_EQ(probe("..ko..", ".dmg"), "raw");
 }
 
 TEST_F(RegistryTest, ProbesByAskingTheCode) {
