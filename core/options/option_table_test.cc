@@ -137,7 +137,7 @@ TEST(Table, HelpText) {
                               {"nocow", OptionType::kBool, {}, "Turn off copy-on-write"}});
   table.append(protocol);
   EXPECT_EQ(OptionTable({{"a"}, {.name = "b", .extension = true}}).help_text("T", true),
-            "T:\n  a=<str>\n");
+            "T:\n  a=<str>               \n");
   EXPECT_EQ(table.help_text("Supported options"),
             "Supported options:\n"
             "  cluster_size=<size>    - qcow2 cluster size\n"

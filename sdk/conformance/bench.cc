@@ -133,6 +133,8 @@ Result<instar_node> Bench::open_driver(const Store& store, uint32_t flags,
   const bool filter = kind() == INSTAR_KIND_FILTER;
   INSTAR_TRY(auto bound,
              bind_options(subject_.provide->open_options, filter ? subject_.options : ""));
+  for (const auto& [name, text] : open_options())
+    INSTAR_CHECK(bound.set(name, text));
   if (kind() == INSTAR_KIND_PROTOCOL) INSTAR_CHECK(name_file(store.name, bound));
   const auto items = bound.to_abi();
   auto files = std::make_shared<StoreHost>(store, flags);
@@ -153,6 +155,16 @@ Result<instar_node> Bench::open_driver(const Store& store, uint32_t flags,
   if (node.ops == nullptr) return sdk::fail(EPROTO, "open succeeded without a node");
   children = files->children();
   return node;
+}
+
+std::vector<std::pair<std::string, std::string>> Bench::open_options() {
+  std::vector<std::pair<std::string, std::string>> out;
+  if (kind() != INSTAR_KIND_FORMAT) return out;
+  const auto created = bind_options(subject_.provide->create_options, subject_.options);
+  if (!created) return out;
+  for (const auto& spec : subject_.provide->open_options)
+    if (created->has(spec.name)) out.emplace_back(spec.name, created->text(spec.name));
+  return out;
 }
 
 /** A protocol's open options for a plain name, as the host finds them. */
@@ -218,7 +230,7 @@ std::vector<Store> Bench::filled_images() {
 std::pair<Store, Bytes> Bench::filled_image(uint64_t size) {
   auto store = create(size);
   const auto opened = open(store, INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP);
-  Bytes model(need(opened.node->size(), "size"));
+  Bytes model = new_content(*this, *opened.node);
   fill(*this, *opened.node, model, kFillRequests);
   opened.close();
   return {std::move(store), std::move(model)};
@@ -234,6 +246,18 @@ Bytes Bench::random_bytes(size_t size) {
   for (auto& byte : bytes)
     byte = static_cast<uint8_t>(random_() >> 7);
   return bytes;
+}
+
+bool unwritten_is_noise(block::Node& node) {
+  if ((node.limits().flags & INSTAR_NODE_ZERO_INIT) != 0) return false;
+  instar_extent extent{};
+  const uint64_t size = need(node.size(), "size");
+  return size != 0 && node.extents(Call(nullptr), 0, size, &extent, 1) &&
+         (extent.flags & INSTAR_EXTENT_ENCRYPTED) != 0;
+}
+
+Bytes new_content(Bench& bench, block::Node& node) {
+  return unwritten_is_noise(node) ? read_all(bench, node) : Bytes(need(node.size(), "size"));
 }
 
 Bytes read_all(Bench& bench, block::Node& node) {

@@ -30,6 +30,7 @@ struct Settings {
   std::string images;     ///< --images; empty: none
   std::string reference;  ///< the genuine qemu-img; empty: none
   std::string target;     ///< --target: what a protocol that can't create opens; empty: none
+  std::vector<std::string> objects;  ///< --object
   uint64_t seed = 1;
   loader::SearchPath search;
 };
@@ -38,7 +39,9 @@ struct Settings {
 struct Subject {
   const loader::Manifest* manifest = nullptr;
   const loader::Provide* provide = nullptr;
-  std::string options;  ///< creation options, "k=v,k=v"
+  /** Creation options, "k=v,k=v"; those that open knows too (a key's secret) are given there as
+   * well. */
+  std::string options;
 };
 
 /** The files of one image: in memory, or for a protocol a name. */
@@ -83,6 +86,8 @@ class Bench {
   Store create(uint64_t size);
   Status try_create(uint64_t size, Store& store);
   Opened open(const Store& store, uint32_t flags = 0);
+  /** The options that a format's images are opened with: names and texts. */
+  std::vector<std::pair<std::string, std::string>> open_options();
   /** The error has no message where the plugin gave none. */
   Result<Opened> try_open(const Store& store, uint32_t flags = 0);
 
@@ -122,6 +127,10 @@ class Bench {
 
 /** Reads all of a node in pieces. */
 Bytes read_all(Bench& bench, block::Node& node);
+/** Whether sectors that were never written read as noise: an encrypted disk that doesn't know them. */
+bool unwritten_is_noise(block::Node& node);
+/** What a new image reads as: zeroes, or noise. */
+Bytes new_content(Bench& bench, block::Node& node);
 /** The offset of the first difference, or the size when there is none. */
 size_t first_difference(const Bytes& a, const Bytes& b);
 void require_equal(const Bytes& got, const Bytes& expected, const std::string& what);

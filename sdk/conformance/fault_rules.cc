@@ -156,7 +156,7 @@ void failed_writes_are_errors(Bench& bench) {
     bench.note(sdk::cat("write ", skipped, " fails"));
     const auto store = in_memory(bench, kSize);
     const auto opened = bench.open(store, kWritable);
-    Bytes model(need(opened.node->size(), "size"));
+    Bytes model = new_content(bench, *opened.node);
     for_each_disk(store, [&](Disk& disk) { disk.fail_requests(kDiskWrite, skipped, EIO, 1); });
     bool told = false;
     for (unsigned i = 0; i < 20 && !told; ++i) {
@@ -180,7 +180,7 @@ void failed_flush_is_an_error(Bench& bench) {
   for (unsigned round = 0; round < 10; ++round) {
     const auto store = in_memory(bench, kSize);
     const auto opened = bench.open(store, kWritable);
-    Bytes model(need(opened.node->size(), "size"));
+    Bytes model = new_content(bench, *opened.node);
     fill(bench, *opened.node, model, 5 * (round + 1));
     for_each_disk(store, [](Disk& disk) { disk.fail_requests(kDiskFlush, 0, EIO); });
     const Status flushed = opened.node->flush(bench.call());

@@ -76,6 +76,7 @@ void take(Arguments& arguments, int option, const std::string& value) {
     case kObject:
       if (const auto added = objects::Objects::instance().add(value); !added)
         wrong_use(added.error().message);
+      arguments.settings.objects.push_back(value);
       return;
     case kOnly:
       arguments.only = value;

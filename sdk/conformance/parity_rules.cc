@@ -78,7 +78,22 @@ class Judge {
   const std::string& format() const { return bench_.subject().provide->name; }
   Finished operator()(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), tool_);
+    for (const auto& object : bench_.settings().objects)
+      arguments.insert(arguments.begin() + 2, {"--object", object});
     return run(arguments);
+  }
+  /** How the genuine tool is to open the image. */
+  std::string image() const {
+    sdk::JsonWriter json;
+    json.begin_object().field("driver", format()).field("file.filename", path("image"));
+    for (const auto& [name, text] : bench_.open_options())
+      json.field(name.c_str(), text);
+    return "json:" + json.end_object().text();
+  }
+  /** Creation options, if the genuine tool can't do without. */
+  std::vector<std::string> creation() const {
+    if (bench_.open_options().empty()) return {};
+    return {"-o", bench_.subject().options};
   }
   /** Puts an image and its model into files. */
   void lay_out(const Store& store, const Bytes& model) const {
@@ -96,8 +111,7 @@ void genuine_reads_ours(Bench& bench) {
   const Judge judge(bench);
   const auto [store, model] = bench.filled_image(kSize);
   judge.lay_out(store, model);
-  const auto compared = judge(
-      {"compare", "-f", "raw", "-F", judge.format(), judge.path("model"), judge.path("image")});
+  const auto compared = judge({"compare", "-f", "raw", judge.path("model"), judge.image()});
   require(compared.status == 0, "qemu-img compare: ", compared.output);
 }
 
@@ -105,7 +119,7 @@ void genuine_check_is_clean(Bench& bench) {
   const Judge judge(bench);
   const auto [store, model] = bench.filled_image(kSize);
   judge.lay_out(store, model);
-  const auto checked = judge({"check", "-f", judge.format(), judge.path("image")});
+  const auto checked = judge({"check", judge.image()});
   if (checked.status == kCheckNotSupported) skip("qemu-img checks no images of this format");
   require(checked.status == 0, "qemu-img check: ", checked.output);
 }
@@ -120,8 +134,11 @@ void we_read_genuine(Bench& bench) {
                 static_cast<uint8_t>(i % 3));
   }
   write_file(judge.path("model"), model);
-  const auto converted = judge(
-      {"convert", "-f", "raw", "-O", judge.format(), judge.path("model"), judge.path("image")});
+  std::vector<std::string> command = {"convert", "-f", "raw", "-O", judge.format()};
+  for (auto& word : judge.creation())
+    command.push_back(std::move(word));
+  command.insert(command.end(), {judge.path("model"), judge.path("image")});
+  const auto converted = judge(std::move(command));
   if (converted.status != 0) skip("qemu-img does not write the format: ", converted.output);
   Store store;
   store.name = "image";

@@ -7,9 +7,6 @@
 namespace instar::qcow2 {
 namespace {
 
-/** Encrypted and written at once: small enough to stay in the processor's cache. */
-constexpr size_t kChunk = 256u << 10;
-
 const char* scheme_of(uint32_t method) {
   return method == kCryptAes ? "aes" : "luks";
 }
@@ -86,7 +83,7 @@ Status EncryptionHeader::flush(const Call& call) {
 }
 
 ContentCipher::ContentCipher(sdk::Encryption scheme, bool counts_host)
-    : scheme_(std::move(scheme)), counts_host_(counts_host), buffers_(kChunk) {}
+    : cipher_(std::move(scheme)), counts_host_(counts_host) {}
 
 Result<std::unique_ptr<ContentCipher>> ContentCipher::open(const sdk::OpenContext& context,
                                                            const Header& header, HostFile& file) {
@@ -109,43 +106,20 @@ Status ContentCipher::amend(const Call& call, const sdk::Options& options, const
                             HostFile& file, bool force) {
   EncryptionHeader store(file, header.crypto.value_or(CryptoExtension{}));
   const sdk::SubOptions own(options, kEncryptPrefix);
-  return scheme_.amend(call, own.abi(), store, force);
+  return cipher_.scheme().amend(call, own.abi(), store, force);
 }
 
 Status ContentCipher::decrypt(uint64_t guest, uint64_t host, const IoVec& to, uint64_t position,
                               uint64_t length) {
-  const uint64_t first = counts_host_ ? host : guest;
-  Status result;
-  bool whole_sectors = true;
-  to.walk(position, length,
-          [&](uint8_t*, uint64_t, size_t n) { whole_sectors &= n % kSector == 0; });
-  if (whole_sectors) {
-    to.walk(position, length, [&](uint8_t* piece, uint64_t done, size_t n) {
-      if (result) result = scheme_.decrypt(first + done, Bytes(piece, n));
-    });
-    return result;
-  }
-  const auto buffer = buffers_.take();
-  for (uint64_t done = 0; done < length; done += kChunk) {
-    const size_t n = std::min<uint64_t>(length - done, kChunk);
-    to.copy_out(position + done, buffer.data(), n);
-    INSTAR_CHECK(scheme_.decrypt(first + done, Bytes(buffer.data(), n)));
-    to.copy_in(position + done, buffer.data(), n);
-  }
-  return {};
+  return cipher_.decrypt(counts_host_ ? host : guest, to, position, length);
 }
 
 Status ContentCipher::write(const Call& call, HostFile& data, uint64_t guest, uint64_t host,
                             const IoVec& from, uint64_t position, uint64_t length) {
-  const uint64_t first = counts_host_ ? host : guest;
-  const auto buffer = buffers_.take();
-  for (uint64_t done = 0; done < length; done += kChunk) {
-    const size_t n = std::min<uint64_t>(length - done, kChunk);
-    from.copy_out(position + done, buffer.data(), n);
-    INSTAR_CHECK(scheme_.encrypt(first + done, Bytes(buffer.data(), n)));
-    INSTAR_CHECK(data.write(call, host + done, buffer.data(), n));
-  }
-  return {};
+  return cipher_.encrypt(counts_host_ ? host : guest, from, position, length,
+                         [&](uint64_t done, const uint8_t* bytes, size_t n) {
+                           return data.write(call, host + done, bytes, n);
+                         });
 }
 
 Result<EncryptionChoice> read_encryption(const sdk::Options& options) {

@@ -9,9 +9,8 @@
 #include <string>
 
 #include "plugins/formats/qcow2/header.hpp"
-#include "sdk/cpp/buffer_pool.hpp"
+#include "sdk/cpp/content_cipher.hpp"
 #include "sdk/cpp/driver.hpp"
-#include "sdk/cpp/encryption.hpp"
 
 namespace instar::qcow2 {
 
@@ -49,7 +48,7 @@ class ContentCipher {
                                                      const Header& header, HostFile& file);
   ContentCipher(sdk::Encryption scheme, bool counts_host);
 
-  const sdk::Encryption& scheme() const { return scheme_; }
+  const sdk::Encryption& scheme() const { return cipher_.scheme(); }
   /** Sectors are numbered by their place in the data file; else by the guest's. */
   bool counts_host() const { return counts_host_; }
   /** Changes key slots; `options` are the user's for the image. Nobody else works on the header. */
@@ -64,9 +63,8 @@ class ContentCipher {
                uint64_t position, uint64_t length);
 
  private:
-  sdk::Encryption scheme_;
+  sdk::ContentCipher cipher_;
   bool counts_host_;
-  sdk::BufferPool buffers_;
 };
 
 /** What creation options say of encryption; the values of the scheme's own are left to it. */

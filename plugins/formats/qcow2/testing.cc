@@ -9,9 +9,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "plugins/formats/qcow2/testing_cipher.hpp"
 #include "sdk/abi/compress.h"
 #include "sdk/abi/info.h"
+#include "sdk/cpp/testing_cipher.hpp"
 
 namespace instar::qcow2::testing {
 namespace {
@@ -61,9 +61,9 @@ const void* find(const instar_host*, instar_call* call, uint32_t kind, const cha
   if (kind == INSTAR_KIND_CODEC && std::string_view(name) == "zlib")
     return sdk::CodecTable<RawDeflate>::ops();
   if (kind == INSTAR_KIND_ENCRYPTION && std::string_view(name) == "aes")
-    return sdk::EncryptionTable<ToyAes>::ops();
+    return sdk::EncryptionTable<sdk::testing::ToyAes>::ops();
   if (kind == INSTAR_KIND_ENCRYPTION && std::string_view(name) == "luks")
-    return sdk::EncryptionTable<ToyLuks>::ops();
+    return sdk::EncryptionTable<sdk::testing::ToyLuks>::ops();
   Call(call).report(fail(ENOENT, "no such codec: ", name));
   return nullptr;
 }
