@@ -7,7 +7,7 @@
 
 #include "core/base/file.hpp"
 #include "core/base/hex.hpp"
-#include "core/objects/base64.hpp"
+#include "sdk/cpp/base64.hpp"
 
 namespace instar::objects {
 
@@ -49,7 +49,7 @@ Result<SecretBytes> read_bytes(Properties& properties) {
 }
 
 Result<SecretBytes> decode(SecretBytes text) {
-  auto decoded = decode_base64(text.view());
+  auto decoded = sdk::decode_base64(text.view());
   if (!decoded) return fail(EINVAL, "Base64 data contains invalid characters");
   return SecretBytes(*std::move(decoded));
 }
@@ -58,7 +58,7 @@ Result<SecretBytes> decode(SecretBytes text) {
 Result<std::string> read_iv(const Properties& properties) {
   const auto text = property(properties, "iv");
   if (!text) return fail(EINVAL, "IV is required to decrypt secret");
-  const auto iv = decode_base64(*text);
+  const auto iv = sdk::decode_base64(*text);
   if (!iv) return fail(EINVAL, "Base64 data contains invalid characters");
   if (iv->size() != kBlockSize)
     return fail(EINVAL, "IV should be ", kBlockSize, " bytes in length not ", iv->size());

@@ -23,24 +23,34 @@ class JsonObject {
  public:
   explicit JsonObject(std::string_view text) : text_(text) {}
 
-  /** The member's value as JSON text. */
-  std::optional<std::string_view> find(std::string_view name) const {
+  /** Calls each(name, value as JSON text) for the members, in their order, until it returns true. */
+  template <class Each>
+  void each_member(Each each) const {
     size_t at = skip_space(0);
-    if (at >= text_.size() || text_[at] != '{') return std::nullopt;
+    if (at >= text_.size() || text_[at] != '{') return;
     for (at = skip_space(at + 1); at < text_.size() && text_[at] == '"';) {
       const size_t name_end = skip_value(at);
       const size_t colon = skip_space(name_end);
-      if (colon >= text_.size() || text_[colon] != ':') return std::nullopt;
+      if (colon >= text_.size() || text_[colon] != ':') return;
       const size_t value = skip_space(colon + 1);
       const size_t value_end = skip_value(value);
-      if (value_end <= value) return std::nullopt;
-      if (decode(text_.substr(at, name_end - at)) == name)
-        return text_.substr(value, value_end - value);
+      if (value_end <= value) return;
+      if (each(decode(text_.substr(at, name_end - at)), text_.substr(value, value_end - value)))
+        return;
       at = skip_space(value_end);
-      if (at >= text_.size() || text_[at] != ',') return std::nullopt;
+      if (at >= text_.size() || text_[at] != ',') return;
       at = skip_space(at + 1);
     }
-    return std::nullopt;
+  }
+  /** The member's value as JSON text. */
+  std::optional<std::string_view> find(std::string_view name) const {
+    std::optional<std::string_view> found;
+    each_member([&](std::string_view member, std::string_view value) {
+      if (member != name) return false;
+      found = value;
+      return true;
+    });
+    return found;
   }
   std::optional<bool> boolean(std::string_view name) const {
     const auto value = find(name);
@@ -79,6 +89,11 @@ class JsonObject {
       at = array.skip_space(at + 1);
     }
   }
+  /** The text that a JSON string stands for; "" for anything else. */
+  static std::string text_of(std::string_view json) {
+    return json.starts_with('"') ? decode(json) : std::string();
+  }
+  std::string_view json() const { return text_; }
   /** An empty object where there is none. */
   JsonObject object(std::string_view name) const { return JsonObject(find(name).value_or("{}")); }
 

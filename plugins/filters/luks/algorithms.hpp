@@ -39,6 +39,7 @@ struct CipherSpec {
   IvGenerator iv_generator = IvGenerator::kPlain64;
   const Hash* iv_hash = nullptr;      ///< ESSIV: makes the key of the generator
   const Cipher* iv_cipher = nullptr;  ///< ESSIV
+  size_t sector_size = 512;           ///< bytes; the generators count in 512 all the same
 
   /** XTS takes two keys. */
   size_t key_size() const { return cipher->key_size * (mode == Mode::kXts ? 2 : 1); }

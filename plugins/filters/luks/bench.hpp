@@ -54,15 +54,19 @@ class MemoryHeader final : public sdk::HeaderStore {
   }
 };
 
-/** Three schemes behind a registry, and the secrets "s" = "abc", "n" = "new", "w" = "wrong". */
+/** Schemes behind a registry, and the secrets "s" = "abc", "n" = "new", "w" = "wrong". */
 class Bench {
  public:
   Bench(const instar_encryption_ops* luks, const instar_encryption_ops* aes,
         const instar_encryption_ops* secret) {
-    tables() = {luks, aes, secret};
+    add("luks", luks);
+    add("aes", aes);
+    add("secret", secret);
     host_.services[INSTAR_REGISTRY_ID] = &kRegistry;
     host_.secrets = {{"s", "abc"}, {"n", "new"}, {"w", "wrong"}};
   }
+
+  void add(const std::string& scheme, const instar_encryption_ops* ops) { tables()[scheme] = ops; }
 
   sdk::Host host() const { return sdk::Host(host_.abi()); }
   std::map<std::string, std::string, std::less<>>& secrets() { return host_.secrets; }
@@ -72,11 +76,11 @@ class Bench {
     return sdk::Encryption::open(host(), call_, request(header, options, flags, scheme));
   }
   sdk::Result<sdk::Encryption> create(sdk::HeaderStore* header, const OptionList& options,
-                                      uint32_t flags = 0) {
-    return sdk::Encryption::create(host(), call_, request(header, options, flags, "luks"));
+                                      uint32_t flags = 0, const std::string& scheme = "luks") {
+    return sdk::Encryption::create(host(), call_, request(header, options, flags, scheme));
   }
-  sdk::Result<uint64_t> measure(const OptionList& options) {
-    return sdk::Encryption::measure(host(), call_, request(nullptr, options, 0, "luks"));
+  sdk::Result<uint64_t> measure(const OptionList& options, const std::string& scheme = "luks") {
+    return sdk::Encryption::measure(host(), call_, request(nullptr, options, 0, scheme));
   }
   sdk::Status amend(sdk::Encryption& encryption, sdk::HeaderStore& header,
                     const OptionList& options, bool force = false) {
@@ -88,15 +92,13 @@ class Bench {
                                         uint32_t flags, const std::string& scheme) {
     return {scheme, "encrypt.", options.abi(), header, flags};
   }
-  static std::vector<const instar_encryption_ops*>& tables() {
-    static std::vector<const instar_encryption_ops*> all;
+  static std::map<std::string, const instar_encryption_ops*>& tables() {
+    static std::map<std::string, const instar_encryption_ops*> all;
     return all;
   }
   static const void* find(const instar_host*, instar_call*, uint32_t kind,
                           const char* name) noexcept {
-    if (kind != INSTAR_KIND_ENCRYPTION) return nullptr;
-    const std::string_view wanted = name;
-    return wanted == "luks" ? tables()[0] : wanted == "aes" ? tables()[1] : tables()[2];
+    return kind == INSTAR_KIND_ENCRYPTION ? tables()[name] : nullptr;
   }
   static constexpr instar_registry_ops kRegistry = {
       sizeof(instar_registry_ops), 0, &find, nullptr, nullptr, nullptr};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/filters/luks/create_options.hpp"
 
+#include <bit>
+
 #include "plugins/filters/luks/luks.hpp"
 
 namespace instar::luks {
@@ -43,6 +45,24 @@ sdk::Result<CreateOptions> read_create_options(const sdk::EncryptionArgs& args) 
     INSTAR_TRY(spec.iv_cipher, essiv_cipher(*spec.cipher, *spec.iv_hash));
   }
   out.iter_time = args.options().number("iter-time", kDefaultIterTime);
+  return out;
+}
+
+sdk::Result<Luks2Choice> read_luks2_choice(const sdk::EncryptionArgs& args) {
+  const auto options = args.options();
+  Luks2Choice out;
+  const std::string name = options.text("pbkdf", name_of(out.kdf));
+  const auto kdf = find_kdf(name);
+  if (!kdf) return sdk::fail(EINVAL, "Parameter 'pbkdf' does not accept value '", name, "'");
+  out.kdf = *kdf;
+  if (options.has("pbkdf-memory")) out.memory = options.number("pbkdf-memory") / 1024;
+  if (out.memory < kMinKdfMemory || out.memory > kMaxKdfMemory)
+    return sdk::fail(EINVAL, "pbkdf-memory must be between ", kMinKdfMemory, "k and ",
+                     kMaxKdfMemory / 1024, "M");
+  out.sector_size = options.number("sector-size", kSectorSize);
+  if (out.sector_size < kSectorSize || out.sector_size > 4096 ||
+      !std::has_single_bit(out.sector_size))
+    return sdk::fail(EINVAL, "sector-size must be 512, 1024, 2048 or 4096");
   return out;
 }
 

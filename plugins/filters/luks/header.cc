@@ -109,9 +109,9 @@ sdk::Status check_work(const Header& header) {
   return {};
 }
 
-sdk::Result<Meaning> read_meaning(const Header& header) {
-  Meaning out;
-  const std::string_view mode_text = header.cipher_mode;
+sdk::Result<CipherSpec> read_spec(std::string_view cipher_name, std::string_view mode_text,
+                                  uint32_t key_size) {
+  CipherSpec spec;
   const auto dash = mode_text.find('-');
   if (dash == mode_text.npos)
     return fail(EINVAL, "Unexpected cipher mode string format '", mode_text, "'");
@@ -119,34 +119,45 @@ sdk::Result<Meaning> read_meaning(const Header& header) {
   auto iv_name = mode_text.substr(dash + 1);
   if (const auto colon = iv_name.find(':'); colon != iv_name.npos) {
     const auto hash_name = iv_name.substr(colon + 1);
-    out.spec.iv_hash = find_hash(hash_name);
-    if (out.spec.iv_hash == nullptr) return not_supported("Hash algorithm", hash_name);
+    spec.iv_hash = find_hash(hash_name);
+    if (spec.iv_hash == nullptr) return not_supported("Hash algorithm", hash_name);
     iv_name = iv_name.substr(0, colon);
   }
   const auto* mode = find_mode(mode_name);
   if (mode == nullptr) return not_supported("Cipher mode", mode_name);
-  out.spec.mode = *mode;
+  spec.mode = *mode;
 
-  const uint32_t key_size = header.key_size;
   const bool two_keys = *mode == Mode::kXts;
   if (two_keys && key_size % 2 != 0)
     return fail(EINVAL, "XTS cipher key length should be a multiple of 2");
-  out.spec.cipher = find_cipher(header.cipher_name, two_keys ? key_size / 2 : key_size);
-  if (out.spec.cipher == nullptr)
-    return fail(EINVAL, "Algorithm '", header.cipher_name, "' with key size ",
+  spec.cipher = find_cipher(cipher_name, two_keys ? key_size / 2 : key_size);
+  if (spec.cipher == nullptr)
+    return fail(EINVAL, "Algorithm '", cipher_name, "' with key size ",
                 static_cast<int32_t>(key_size), " bytes not supported");
-  out.hash = find_hash(header.hash_spec);
-  if (out.hash == nullptr) return not_supported("Hash algorithm", header.hash_spec);
   const auto* generator = find_iv_generator(iv_name);
   if (generator == nullptr) return not_supported("IV generator", iv_name);
-  out.spec.iv_generator = *generator;
+  spec.iv_generator = *generator;
   // dm-crypt passes over a hash that the generator doesn't use.
   if (*generator != IvGenerator::kEssiv) {
-    out.spec.iv_hash = nullptr;
-    return out;
+    spec.iv_hash = nullptr;
+    return spec;
   }
-  if (out.spec.iv_hash == nullptr) return fail(EINVAL, "Missing IV generator hash specification");
-  INSTAR_TRY(out.spec.iv_cipher, essiv_cipher(*out.spec.cipher, *out.spec.iv_hash));
+  if (spec.iv_hash == nullptr) return fail(EINVAL, "Missing IV generator hash specification");
+  INSTAR_TRY(spec.iv_cipher, essiv_cipher(*spec.cipher, *spec.iv_hash));
+  return spec;
+}
+
+std::string mode_text(const CipherSpec& spec) {
+  std::string text = sdk::cat(name_of(spec.mode), '-', name_of(spec.iv_generator));
+  if (spec.iv_hash != nullptr) text += sdk::cat(':', spec.iv_hash->name);
+  return text;
+}
+
+sdk::Result<Meaning> read_meaning(const Header& header) {
+  Meaning out;
+  INSTAR_TRY(out.spec, read_spec(header.cipher_name, header.cipher_mode, header.key_size));
+  out.hash = find_hash(header.hash_spec);
+  if (out.hash == nullptr) return not_supported("Hash algorithm", header.hash_spec);
   return out;
 }
 
@@ -154,10 +165,8 @@ sdk::Result<Header> make_header(const CipherSpec& spec, const Hash& hash, bool d
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kVersion;
-  std::string mode = sdk::cat(name_of(spec.mode), '-', name_of(spec.iv_generator));
-  if (spec.iv_hash != nullptr) mode += sdk::cat(':', spec.iv_hash->name);
   INSTAR_CHECK(put(header.cipher_name, "Cipher name", std::string(spec.cipher->header_name)));
-  INSTAR_CHECK(put(header.cipher_mode, "Cipher mode", mode));
+  INSTAR_CHECK(put(header.cipher_mode, "Cipher mode", mode_text(spec)));
   INSTAR_CHECK(put(header.hash_spec, "Hash name", std::string(hash.name)));
   header.key_size = static_cast<uint32_t>(spec.key_size());
   uint64_t at = kHeaderSectors;

@@ -69,6 +69,10 @@ sdk::Status check_header(const Header& header, bool detached);
 /** Whether the passwords can be tried in a sane time. */
 sdk::Status check_work(const Header& header);
 sdk::Result<Meaning> read_meaning(const Header& header);
+/** "aes" and "cbc-essiv:sha256", as headers have them, with the length of the key in bytes. */
+sdk::Result<CipherSpec> read_spec(std::string_view cipher_name, std::string_view mode_text,
+                                  uint32_t key_size);
+std::string mode_text(const CipherSpec& spec);
 
 /** A header with inactive slots, without digest, salt and uuid. */
 sdk::Result<Header> make_header(const CipherSpec& spec, const Hash& hash, bool detached);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 
+#include "plugins/filters/luks/header.hpp"
 #include "plugins/filters/luks/sector_cipher.hpp"
 
 namespace instar::luks {
@@ -69,6 +70,18 @@ sdk::Result<uint64_t> iterations_per_second(const Hash& hash, size_t key_size) {
     const uint64_t took = thread_time() - begin;
     if (took >= kMeasureFor) return iterations * kNanosecond / took;
   }
+}
+
+sdk::Result<uint64_t> scale_iterations(uint64_t per_second, uint64_t iter_time, uint64_t divisor) {
+  uint64_t product = 0;
+  if (sdk::mul_overflows(per_second, iter_time, &product))
+    return sdk::fail(ERANGE, "PBKDF iterations ", per_second,
+                     " too large to scale: ", sdk::errno_text(ERANGE));
+  const uint64_t iterations = product / 1000 / divisor;
+  if (iterations > UINT32_MAX)
+    return sdk::fail(ERANGE, "PBKDF iterations ", iterations, " larger than ", UINT32_MAX, ": ",
+                     sdk::errno_text(ERANGE));
+  return std::max(iterations, kMinIterations);
 }
 
 sdk::Result<SecureBytes> split_key(const Hash& hash, sdk::ConstBytes key, size_t stripes) {

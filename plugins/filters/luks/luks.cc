@@ -16,33 +16,6 @@ sdk::Bytes bytes_of(Header& header) {
   return {reinterpret_cast<uint8_t*>(&header), sizeof header};
 }
 
-/** Iterations that take `iter_time` milliseconds. */
-sdk::Result<uint64_t> scale_iterations(uint64_t per_second, uint64_t iter_time, uint64_t divisor) {
-  uint64_t product = 0;
-  if (sdk::mul_overflows(per_second, iter_time, &product))
-    return fail(ERANGE, "PBKDF iterations ", per_second,
-                " too large to scale: ", sdk::errno_text(ERANGE));
-  const uint64_t iterations = product / 1000 / divisor;
-  if (iterations > UINT32_MAX)
-    return fail(ERANGE, "PBKDF iterations ", iterations, " larger than ", UINT32_MAX, ": ",
-                sdk::errno_text(ERANGE));
-  return std::max(iterations, kMinIterations);
-}
-
-/** A random UUID (RFC 4122, version 4). */
-sdk::Status make_uuid(char* to) {
-  uint8_t bytes[16];
-  INSTAR_CHECK(fill_random(bytes));
-  bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3f) | 0x80);
-  for (size_t i = 0; i < sizeof bytes; ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) *to++ = '-';
-    *to++ = "0123456789abcdef"[bytes[i] >> 4];
-    *to++ = "0123456789abcdef"[bytes[i] & 15];
-  }
-  return {};
-}
-
 }  // namespace
 
 sdk::Result<std::unique_ptr<Luks>> Luks::open(const sdk::Host& host, const sdk::Call& call,
@@ -93,6 +66,12 @@ sdk::Result<uint64_t> Luks::measure(const sdk::Host& host, const sdk::Call& call
   INSTAR_TRY(const std::string id, key_secret_id(args));
   INSTAR_CHECK(read_password(host, call, id));
   return header_length(options.meaning.spec);
+}
+
+sdk::Status Luks::amend(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
+                        bool force) {
+  if (cipher_ == nullptr) return fail(EACCES, "the image was opened without its key");
+  return amend_slots(host_, call, options, io, secret_id_, force);
 }
 
 sdk::Result<std::string> Luks::describe(bool with_format) const {
@@ -167,14 +146,6 @@ sdk::Result<std::optional<SecureBytes>> Luks::open_slot(const sdk::HeaderIo& io,
   return std::optional<SecureBytes>(std::move(key));
 }
 
-sdk::Result<SecureBytes> Luks::unlock(const sdk::HeaderIo& io, sdk::ConstBytes password) const {
-  for (size_t slot = 0; slot < kSlots; ++slot) {
-    INSTAR_TRY(auto key, open_slot(io, slot, password));
-    if (key) return *std::move(key);
-  }
-  return fail(EINVAL, "Invalid password, cannot unlock any keyslot");
-}
-
 sdk::Status Luks::store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstBytes password,
                             sdk::ConstBytes key, uint64_t iter_time) {
   auto& to = header_.slots[slot];
@@ -195,6 +166,19 @@ sdk::Status Luks::store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstByte
   INSTAR_CHECK(io.write(uint64_t{to.key_offset} * kSectorSize, material.bytes()));
   INSTAR_CHECK(write_header(io));
   return set_active(io, slot, true);
+}
+
+// The header first: a slot that is half overwritten must not look active. When that fails, the
+// material is still overwritten.
+sdk::Status Luks::erase_slot(const sdk::HeaderIo& io, size_t slot) {
+  auto& erased = header_.slots[slot];
+  sdk::Status result = set_active(io, slot, false);
+  erased.iterations = 0;
+  std::fill(std::begin(erased.salt), std::end(erased.salt), uint8_t{0});
+  if (result) result = write_header(io);
+  INSTAR_CHECK(overwrite(io, uint64_t{erased.key_offset} * kSectorSize,
+                         material_sectors(header_.key_size) * kSectorSize));
+  return result;
 }
 
 sdk::Status Luks::set_active(const sdk::HeaderIo& io, size_t slot, bool active) {

@@ -3,19 +3,15 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "plugins/filters/luks/header.hpp"
 #include "plugins/filters/luks/secret.hpp"
-#include "sdk/cpp/encryption.hpp"
+#include "plugins/filters/luks/slot_table.hpp"
 
 namespace instar::luks {
 
-/** How long the derivation of a key shall take by default, in milliseconds. */
-inline constexpr uint64_t kDefaultIterTime = 2000;
-
-class Luks {
+class Luks final : public SlotTable {
  public:
   static sdk::Result<std::unique_ptr<Luks>> open(const sdk::Host& host, const sdk::Call& call,
                                                  const sdk::EncryptionArgs& args);
@@ -33,32 +29,22 @@ class Luks {
   sdk::Status encrypt(uint64_t offset, sdk::Bytes data);
   sdk::Status decrypt(uint64_t offset, sdk::Bytes data);
 
+  size_t slots() const override { return kSlots; }
+  bool is_active(size_t slot) const override { return header_.slots[slot].is_active(); }
+  sdk::Result<std::optional<SecureBytes>> open_slot(const sdk::HeaderIo& io, size_t slot,
+                                                    sdk::ConstBytes password) const override;
+  sdk::Status store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstBytes password,
+                        sdk::ConstBytes key, uint64_t iter_time) override;
+  sdk::Status erase_slot(const sdk::HeaderIo& io, size_t slot) override;
+
  private:
   explicit Luks(const sdk::Host& host) : host_(host) {}
 
-  /** The master key, when the slot is active and the password opens it. */
-  sdk::Result<std::optional<SecureBytes>> open_slot(const sdk::HeaderIo& io, size_t slot,
-                                                    sdk::ConstBytes password) const;
-  sdk::Result<SecureBytes> unlock(const sdk::HeaderIo& io, sdk::ConstBytes password) const;
   sdk::Status make_digest(sdk::ConstBytes key, uint64_t iter_time);
-  /** Puts the master key into a slot. The slot is inactive until all of it is on the disk. */
-  sdk::Status store_key(const sdk::HeaderIo& io, size_t slot, sdk::ConstBytes password,
-                        sdk::ConstBytes key, uint64_t iter_time);
   sdk::Status write_header(const sdk::HeaderIo& io) const;
   /** A write that changes one sector alone: a power cut leaves the slot as it was or as it is. */
   sdk::Status set_active(const sdk::HeaderIo& io, size_t slot, bool active);
   sdk::Result<SecureBytes> slot_key(const KeySlot& slot, sdk::ConstBytes password) const;
-  std::optional<size_t> free_slot() const;
-
-  sdk::Status activate(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
-                       bool force);
-  sdk::Status deactivate(const sdk::Call& call, const sdk::Options& options,
-                         const sdk::HeaderIo& io, bool force);
-  sdk::Result<size_t> slot_to_activate(const sdk::Options& options, bool force) const;
-  sdk::Status erase_one(const sdk::HeaderIo& io, size_t slot,
-                        const std::optional<SecureBytes>& password, bool force);
-  sdk::Status erase_matching(const sdk::HeaderIo& io, const SecureBytes& password, bool force);
-  sdk::Status erase(const sdk::HeaderIo& io, size_t slot);
 
   sdk::Host host_;
   std::string secret_id_;

@@ -119,9 +119,10 @@ gcry_error_t SectorCipher::run_sector(const Lane& lane, uint64_t number, sdk::By
 sdk::Status SectorCipher::run(uint64_t first, sdk::Bytes data, bool encrypt) {
   INSTAR_TRY(Lane lane, borrow());
   gcry_error_t error = 0;
-  for (size_t done = 0; done < data.size() && error == 0; done += kSectorSize)
+  const size_t step = spec_.sector_size;
+  for (size_t done = 0; done < data.size() && error == 0; done += step)
     error = run_sector(lane, first + done / kSectorSize,
-                       data.subspan(done, std::min(kSectorSize, data.size() - done)), encrypt);
+                       data.subspan(done, std::min(step, data.size() - done)), encrypt);
   give_back(std::move(lane));
   if (error != 0)
     return sdk::fail(EIO,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** @file sector_cipher.hpp Encrypts and decrypts sectors of 512 bytes, each with an initialisation
+/** @file sector_cipher.hpp Encrypts and decrypts sectors, each with an initialisation
  * vector made of its number. */
 #pragma once
 
@@ -45,7 +45,7 @@ class SectorCipher {
   static sdk::Result<std::unique_ptr<SectorCipher>> open(const CipherSpec& spec,
                                                          const SecureBytes& key);
 
-  /** In place, from the sector numbered `first` on. The last one may be shorter, down to whole
+  /** In place, from the sector numbered `first` (in units of 512 bytes) on. The last one may be shorter, down to whole
    * blocks of the cipher. */
   sdk::Status encrypt(uint64_t first, sdk::Bytes data) { return run(first, data, true); }
   sdk::Status decrypt(uint64_t first, sdk::Bytes data) { return run(first, data, false); }

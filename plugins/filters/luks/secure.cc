@@ -119,6 +119,19 @@ sdk::Status fill_random(sdk::Bytes to) {
   return {};
 }
 
+sdk::Status make_uuid(char* to) {
+  uint8_t bytes[16];
+  INSTAR_CHECK(fill_random(bytes));
+  bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0f) | 0x40);
+  bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3f) | 0x80);
+  for (size_t i = 0; i < sizeof bytes; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) *to++ = '-';
+    *to++ = "0123456789abcdef"[bytes[i] >> 4];
+    *to++ = "0123456789abcdef"[bytes[i] & 15];
+  }
+  return {};
+}
+
 sdk::Status prepare_gcrypt() {
   static std::once_flag once;
   static sdk::Status result;

@@ -45,6 +45,9 @@ bool equal_in_constant_time(sdk::ConstBytes a, sdk::ConstBytes b);
 /** From the kernel's generator. */
 sdk::Status fill_random(sdk::Bytes to);
 
+/** The 36 characters of a random UUID (RFC 4122, version 4). */
+sdk::Status make_uuid(char* to);
+
 /** Makes libgcrypt ready, once per process; its memory for keys is kept out of core dumps. */
 sdk::Status prepare_gcrypt();
 

@@ -16,7 +16,7 @@ using sdk::Status;
 
 namespace {
 
-constexpr const char* kScheme = "luks";
+constexpr const char* kNotRead = "Unable to read encryption header";
 
 /** A message as the kernel's errors are told. */
 Status told(Status result, const char* what) {
@@ -30,7 +30,7 @@ class HeaderFile final : public sdk::HeaderStore {
   explicit HeaderFile(HostFile& file) : file_(file) {}
 
   Status read(const Call& call, uint64_t offset, sdk::Bytes to) override {
-    return told(file_.read(call, offset, to.data(), to.size()), "Unable to read encryption header");
+    return told(file_.read(call, offset, to.data(), to.size()), kNotRead);
   }
   Status write(const Call& call, uint64_t offset, sdk::ConstBytes from) override {
     return told(file_.write(call, offset, from.data(), from.size()),
@@ -43,9 +43,33 @@ class HeaderFile final : public sdk::HeaderStore {
   HostFile& file_;
 };
 
-sdk::EncryptionRequest request_of(const Options& options, bool detached) {
+/** The scheme of a header, by its first or, with version 2, its second copy. */
+Result<const char*> find_scheme(const Call& call, const HostFile& file) {
+  constexpr uint64_t kMinSecond = 16 << 10, kMaxSecond = 4 << 20;
+  for (uint64_t offset = 0; offset <= kMaxSecond; offset = std::max(2 * offset, kMinSecond)) {
+    char start[8] = {};
+    INSTAR_CHECK(told(file.read(call, offset, start, sizeof start), kNotRead));
+    const std::string_view magic = offset == 0 ? "LUKS\xba\xbe" : "SKUL\xba\xbe";
+    if (std::string_view(start, magic.size()) != magic) continue;
+    return sdk::load_be<uint16_t>(start + magic.size()) == 2 ? "luks2" : "luks";
+  }
+  return "luks";
+}
+
+/** The scheme of a new image. */
+Result<const char*> choose_scheme(const Options& options) {
+  const uint64_t version = options.number("version", 1);
+  if (version != 1 && version != 2)
+    return fail(EINVAL, "Parameter 'version' does not accept value '", version, "'");
+  for (const char* name : {"pbkdf", "pbkdf-memory", "sector-size"})
+    if (version == 1 && options.has(name))
+      return fail(EINVAL, "Parameter '", name, "' needs version=2");
+  return version == 2 ? "luks2" : "luks";
+}
+
+sdk::EncryptionRequest request_of(const char* scheme, const Options& options, bool detached) {
   sdk::EncryptionRequest request;
-  request.scheme = kScheme;
+  request.scheme = scheme;
   request.options = options.abi();
   if (detached) request.flags = INSTAR_ENCRYPTION_DETACHED;
   return request;
@@ -54,6 +78,12 @@ sdk::EncryptionRequest request_of(const Options& options, bool detached) {
 /** EINVAL, since the host has a text of its own for EFBIG. */
 sdk::Error too_large() {
   return fail(EINVAL, "The requested file size is too large");
+}
+
+/** Of a disk, in whole sectors that are encrypted at once. The host makes sectors of 512 bytes whole
+ * itself. */
+uint64_t whole_sectors(uint64_t size, uint64_t sector) {
+  return sector > 512 && size <= INT64_MAX ? sdk::round_up(size, sector) : size;
 }
 
 /** A file with room for a header and a disk behind it. */
@@ -78,7 +108,8 @@ Result<std::unique_ptr<LuksNode>> LuksNode::open(sdk::OpenContext& context) {
     INSTAR_TRY(header, HostFile::open(header_node, flushes));
   }
   const Options options = context.options();
-  auto request = request_of(options, static_cast<bool>(header));
+  INSTAR_TRY(const char* scheme_name, find_scheme(context.call(), header ? header : file));
+  auto request = request_of(scheme_name, options, static_cast<bool>(header));
   HeaderFile store(header ? header : file);
   request.header = &store;
   if (context.has_flag(INSTAR_OPEN_NO_IO)) request.flags |= INSTAR_ENCRYPTION_DESCRIBE;
@@ -92,10 +123,14 @@ Result<std::unique_ptr<LuksNode>> LuksNode::open(sdk::OpenContext& context) {
 Status LuksNode::create(sdk::CreateContext& context) {
   const Options options = context.options();
   const bool detached = options.flag("detached-header");
-  auto request = request_of(options, detached);
+  INSTAR_TRY(const char* scheme_name, choose_scheme(options));
+  auto request = request_of(scheme_name, options, detached);
   INSTAR_TRY(const uint64_t header,
              sdk::Encryption::measure(context.host(), context.call(), request));
-  INSTAR_TRY(HostFile file, create_file(context, header, detached ? 0 : options.number("size")));
+  INSTAR_TRY(HostFile file, create_file(context, header,
+                                        detached ? 0
+                                                 : whole_sectors(options.number("size"),
+                                                                 options.number("sector-size"))));
   HeaderFile store(file);
   request.header = &store;
   INSTAR_TRY([[maybe_unused]] const auto scheme,
@@ -106,16 +141,24 @@ Status LuksNode::create(sdk::CreateContext& context) {
 Result<instar_measure_result> LuksNode::measure(sdk::Host host, const Options& options,
                                                 NodeRef source) {
   const bool detached = options.flag("detached-header");
+  INSTAR_TRY(const char* scheme, choose_scheme(options));
   INSTAR_TRY(const uint64_t header,
-             sdk::Encryption::measure(host, Call(nullptr), request_of(options, detached)));
+             sdk::Encryption::measure(host, Call(nullptr), request_of(scheme, options, detached)));
   uint64_t size = options.number("size");
   if (source) {
     INSTAR_TRY(size, source.size());
   }
+  size = whole_sectors(size, options.number("sector-size"));
   instar_measure_result result{};
   result.struct_size = sizeof result;
   result.required = result.fully_allocated = header + (detached ? 0 : size);
   return result;
+}
+
+Result<uint64_t> LuksNode::size() const {
+  const uint64_t size = file_.size() - payload();
+  const uint32_t sector = cipher_.scheme().sector_size();
+  return sector > 512 ? sdk::round_down(size, sector) : size;
 }
 
 void LuksNode::limits(instar_node_limits& limits) const {
@@ -150,6 +193,7 @@ Result<size_t> LuksNode::extents(const Call&, uint64_t, uint64_t length, instar_
 
 Status LuksNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                         const instar_progress*) {
+  size = whole_sectors(size, cipher_.scheme().sector_size());
   if (size > INT64_MAX - payload()) return too_large();
   return file_.resize(call, payload() + size, preallocation);
 }

@@ -21,7 +21,7 @@ class LuksNode {
   static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
                                                     sdk::NodeRef source);
 
-  sdk::Result<uint64_t> size() const { return file_.size() - payload(); }
+  sdk::Result<uint64_t> size() const;
   void limits(instar_node_limits& limits) const;
   sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
   sdk::Status write(const sdk::Call& call, uint64_t offset, sdk::IoVec from, uint32_t flags);

@@ -24,7 +24,11 @@ using sdk::testing::ToyLuks;
 constexpr uint64_t kHeader = 5000;
 constexpr uint64_t kSize = 1 << 20;
 
-const void* find_scheme(const instar_host*, instar_call*, uint32_t kind, const char*) noexcept {
+std::string asked_for;  ///< the scheme
+
+const void* find_scheme(const instar_host*, instar_call*, uint32_t kind,
+                        const char* name) noexcept {
+  asked_for = name;
   return kind == INSTAR_KIND_ENCRYPTION ? sdk::EncryptionTable<ToyLuks>::ops() : nullptr;
 }
 constexpr instar_registry_ops kRegistry = {
@@ -152,6 +156,29 @@ TEST_F(LuksNodeTest, KeysAreChangedInTheHeader) {
   ASSERT_EQ(ops->amend(self, call.abi(), &options, 0, nullptr), 0);
   EXPECT_FALSE(open(key()));
   EXPECT_TRUE(open(OptionList().text("key-secret", "n")));
+}
+
+TEST_F(LuksNodeTest, EachVersionIsASchemeOfItsOwn) {
+  const auto with_version = [](uint64_t version) {
+    return key().number("version", version, INSTAR_OPTION_NUMBER);
+  };
+  EXPECT_EQ(create(with_version(1)), "");
+  EXPECT_EQ(asked_for, "luks");
+  EXPECT_EQ(create(with_version(2).number("sector-size", 4096), 1000), "");
+  EXPECT_EQ(asked_for, "luks2");
+  EXPECT_EQ(host_.created_sizes.back(), kHeader + 4096);
+  EXPECT_EQ(create(with_version(3)), "Parameter 'version' does not accept value '3'");
+  EXPECT_EQ(create(key().text("pbkdf", "argon2i")), "Parameter 'pbkdf' needs version=2");
+  const auto scheme_of = [&](size_t offset, const std::string& start) {
+    disk_->bytes.assign(64 << 10, 0);
+    std::copy(start.begin(), start.end(), disk_->bytes.begin() + static_cast<ptrdiff_t>(offset));
+    EXPECT_TRUE(open({}, INSTAR_OPEN_NO_IO));
+    return asked_for;
+  };
+  EXPECT_EQ(scheme_of(0, std::string("LUKS\xba\xbe\0\1", 8)), "luks");
+  EXPECT_EQ(scheme_of(0, std::string("LUKS\xba\xbe\0\2", 8)), "luks2");
+  EXPECT_EQ(scheme_of(32768, std::string("SKUL\xba\xbe\0\2", 8)), "luks2");
+  EXPECT_EQ(scheme_of(32767, std::string("SKUL\xba\xbe\0\2", 8)), "luks");
 }
 
 TEST_F(LuksNodeTest, Measures) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Key slots changed afterwards, by QEMU's rules.
-#include "plugins/filters/luks/luks.hpp"
+#include "plugins/filters/luks/slot_table.hpp"
+
+#include "plugins/filters/luks/secret.hpp"
 
 namespace instar::luks {
 namespace {
@@ -24,23 +25,41 @@ sdk::Status add_hint(sdk::Status status, std::string hint) {
 
 }  // namespace
 
-sdk::Status Luks::amend(const sdk::Call& call, const sdk::Options& options, const sdk::HeaderIo& io,
-                        bool force) {
-  if (cipher_ == nullptr) return fail(EACCES, "the image was opened without its key");
+sdk::Result<SecureBytes> SlotTable::unlock(const sdk::HeaderIo& io,
+                                           sdk::ConstBytes password) const {
+  for (size_t slot = 0; slot < slots(); ++slot) {
+    INSTAR_TRY(auto key, open_slot(io, slot, password));
+    if (key) return *std::move(key);
+  }
+  return fail(EINVAL, "Invalid password, cannot unlock any keyslot");
+}
+
+sdk::Status SlotTable::amend_slots(const sdk::Host& host, const sdk::Call& call,
+                                   const sdk::Options& options, const sdk::HeaderIo& io,
+                                   const std::string& secret_id, bool force) {
   if (!options.has("state")) return fail(EINVAL, "Parameter 'state' is missing");
   const std::string state = options.text("state");
-  if (state == "active") return activate(call, options, io, force);
-  if (state == "inactive") return deactivate(call, options, io, force);
+  const Amendment wanted{host, call, options, io, force};
+  if (state == "active") return activate(wanted, secret_id);
+  if (state == "inactive") return deactivate(wanted);
   return fail(EINVAL, "Parameter 'state' does not accept value '", state, "'");
 }
 
-sdk::Result<size_t> Luks::slot_to_activate(const sdk::Options& options, bool force) const {
+size_t SlotTable::active_slots() const {
+  size_t count = 0;
+  for (size_t slot = 0; slot < slots(); ++slot)
+    count += is_active(slot) ? 1 : 0;
+  return count;
+}
+
+sdk::Result<size_t> SlotTable::slot_to_activate(const Amendment& wanted) const {
+  const auto& options = wanted.options;
   if (options.has("keyslot")) {
     const uint64_t slot = options.number("keyslot");
-    if (slot >= kSlots)
+    if (slot >= slots())
       return fail(EINVAL, "Invalid keyslot ", static_cast<uint32_t>(slot),
-                  " specified, must be between 0 and ", kSlots - 1);
-    if (header_.slots[slot].is_active() && !force)
+                  " specified, must be between 0 and ", slots() - 1);
+    if (is_active(slot) && !wanted.force)
       return fail(EINVAL, "Refusing to overwrite active keyslot ", slot,
                   " - please erase it first");
     return slot;
@@ -49,84 +68,86 @@ sdk::Result<size_t> Luks::slot_to_activate(const sdk::Options& options, bool for
   return fail(EINVAL, "Can't add a keyslot - all keyslots are in use");
 }
 
-std::optional<size_t> Luks::free_slot() const {
-  for (size_t slot = 0; slot < kSlots; ++slot)
-    if (!header_.slots[slot].is_active()) return slot;
+std::optional<size_t> SlotTable::free_slot() const {
+  for (size_t slot = 0; slot < slots(); ++slot)
+    if (!is_active(slot)) return slot;
   return std::nullopt;
 }
 
-sdk::Status Luks::activate(const sdk::Call& call, const sdk::Options& options,
-                           const sdk::HeaderIo& io, bool force) {
+sdk::Status SlotTable::activate(const Amendment& wanted, const std::string& secret_id) {
+  const auto& [host, call, options, io, force] = wanted;
   if (!options.has("new-secret"))
     return fail(EINVAL, "'new-secret' is required to activate a keyslot");
   if (options.has("old-secret"))
     return fail(EINVAL, "'old-secret' must not be given when activating keyslots");
-  INSTAR_TRY(const size_t slot, slot_to_activate(options, force));
-  INSTAR_TRY(const SecureBytes password, read_password(host_, call, secret_id_));
+  INSTAR_TRY(const size_t slot, slot_to_activate(wanted));
+  INSTAR_TRY(const SecureBytes password, read_password(host, call, secret_id));
   auto key = unlock(io, password.bytes());
   if (!key) {
     key.error().hint = "Failed to retrieve the master key";
     return std::move(key).error();
   }
-  INSTAR_TRY(const SecureBytes new_password,
-             read_password(host_, call, options.text("new-secret")));
+  INSTAR_TRY(const SecureBytes new_password, read_password(host, call, options.text("new-secret")));
   const auto store = [&](size_t to) {
     return add_hint(store_key(io, to, new_password.bytes(), key->bytes(),
                               options.number("iter-time", kDefaultIterTime)),
                     sdk::cat("Failed to write to keyslot ", to));
   };
   // A slot that is overwritten opens for nobody in between: then the new password opens another.
-  const auto spare = header_.slots[slot].is_active() ? free_slot() : std::nullopt;
+  const auto spare = is_active(slot) ? free_slot() : std::nullopt;
   if (spare) INSTAR_CHECK(store(*spare));
   INSTAR_CHECK(store(slot));
   return spare ? erase(io, *spare) : sdk::Status{};
 }
 
-sdk::Status Luks::deactivate(const sdk::Call& call, const sdk::Options& options,
-                             const sdk::HeaderIo& io, bool force) {
+sdk::Status SlotTable::deactivate(const Amendment& wanted) {
+  const auto& options = wanted.options;
   if (options.has("new-secret"))
     return fail(EINVAL, "'new-secret' must not be given when erasing keyslots");
   if (options.has("iter-time"))
     return fail(EINVAL, "'iter-time' must not be given when erasing keyslots");
-  INSTAR_TRY(const auto password, old_password(host_, call, options));
+  INSTAR_TRY(const auto password, old_password(wanted.host, wanted.call, options));
   if (options.has("keyslot")) {
     const uint64_t slot = options.number("keyslot");
-    if (slot >= kSlots)
+    if (slot >= slots())
       return fail(EINVAL, "Invalid keyslot ", static_cast<int32_t>(slot),
-                  " specified, must be between 0 and ", kSlots - 1);
-    return erase_one(io, slot, password, force);
+                  " specified, must be between 0 and ", slots() - 1);
+    return erase_one(wanted, slot, password);
   }
-  if (password) return erase_matching(io, *password, force);
+  if (password) return erase_matching(wanted, *password);
   return fail(EINVAL,
               "To erase keyslot(s), either explicit keyslot index or the password currently "
               "contained in them must be given");
 }
 
-sdk::Status Luks::erase_one(const sdk::HeaderIo& io, size_t slot,
-                            const std::optional<SecureBytes>& password, bool force) {
+sdk::Status SlotTable::erase_one(const Amendment& wanted, size_t slot,
+                                 const std::optional<SecureBytes>& password) {
+  const auto& io = wanted.io;
+  const bool force = wanted.force;
   if (password) {
     INSTAR_TRY(const auto key, open_slot(io, slot, password->bytes()));
     if (!key)
       return fail(EINVAL, "Given keyslot ", slot,
                   " doesn't contain the given old password for erase operation");
   }
-  if (!force && !header_.slots[slot].is_active())
+  if (!force && !is_active(slot))
     return fail(EINVAL, "Given keyslot ", slot, " is already erased (inactive) ");
-  if (!force && header_.active_slots() == 1)
+  if (!force && active_slots() == 1)
     return fail(EINVAL, "Attempt to erase the only active keyslot ", slot,
                 " which will erase all the data in the image irreversibly - refusing operation");
   return erase(io, slot);
 }
 
-sdk::Status Luks::erase_matching(const sdk::HeaderIo& io, const SecureBytes& password, bool force) {
+sdk::Status SlotTable::erase_matching(const Amendment& wanted, const SecureBytes& password) {
+  const auto& io = wanted.io;
   std::vector<size_t> matching;
-  for (size_t slot = 0; slot < kSlots; ++slot) {
+  for (size_t slot = 0; slot < slots(); ++slot) {
     INSTAR_TRY(const auto key, open_slot(io, slot, password.bytes()));
     if (key) matching.push_back(slot);
   }
   if (matching.empty())
     return fail(EINVAL, "No keyslots match given (old) password for erase operation");
-  if (!force && matching.size() == header_.active_slots())
+  if (!wanted.force && matching.size() == active_slots())
     return fail(EINVAL,
                 "All the active keyslots match the (old) password that was given and erasing them "
                 "will erase all the data in the image irreversibly - refusing operation");
@@ -135,22 +156,18 @@ sdk::Status Luks::erase_matching(const sdk::HeaderIo& io, const SecureBytes& pas
   return {};
 }
 
-// The header first: a slot that is half overwritten must not look active. When that fails, the
-// material is still overwritten.
-sdk::Status Luks::erase(const sdk::HeaderIo& io, size_t slot) {
-  auto& erased = header_.slots[slot];
-  sdk::Status result = set_active(io, slot, false);
-  erased.iterations = 0;
-  std::fill(std::begin(erased.salt), std::end(erased.salt), uint8_t{0});
-  if (result) result = write_header(io);
-  SecureBytes garbage(material_sectors(header_.key_size) * kSectorSize);
+sdk::Status SlotTable::erase(const sdk::HeaderIo& io, size_t slot) {
+  return add_hint(erase_slot(io, slot), sdk::cat("Failed to erase keyslot ", slot));
+}
+
+sdk::Status SlotTable::overwrite(const sdk::HeaderIo& io, uint64_t offset, size_t length) {
+  SecureBytes garbage(length);
   for (int round = 0; round < kEraseRounds; ++round) {
-    sdk::Status status = fill_random(garbage.bytes());
-    if (status) status = io.write(uint64_t{erased.key_offset} * kSectorSize, garbage.bytes());
-    if (status) status = io.flush();
-    if (!status) return add_hint(std::move(status), sdk::cat("Failed to erase keyslot ", slot));
+    INSTAR_CHECK(fill_random(garbage.bytes()));
+    INSTAR_CHECK(io.write(offset, garbage.bytes()));
+    INSTAR_CHECK(io.flush());
   }
-  return add_hint(std::move(result), sdk::cat("Failed to erase keyslot ", slot));
+  return {};
 }
 
 }  // namespace instar::luks
