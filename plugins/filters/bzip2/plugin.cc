@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sdk/cpp/plugin.hpp"
+
+#include "plugins/filters/bzip2/codec.hpp"
+
+INSTAR_PLUGIN("bzip2", "1.0.0", instar::sdk::codec<instar::bzip2::Bzip2Codec>("bzip2"))
