@@ -150,6 +150,12 @@ void remove_bitmap(Workload& work) {
   clear_some(work);
 }
 
+/** The file still lists the bitmap when all else is dropped. */
+void commit_without_bitmap(Workload& work) {
+  if (work.now().bitmaps.contains("a")) work.remove_bitmap("a");
+  work.commit();
+}
+
 void rename_backing(Workload& work) {
   std::string name = "base.raw";
   for (int i = 0; i < 300; ++i)
@@ -198,6 +204,7 @@ const std::vector<Operation>& all_operations() {
       {"LongHeaderBitmaps", long_header, take_bitmap, change_bitmaps},
       {"DowngradeAes", aes, take_snapshot_and_bitmaps, amend_to("compat", "0.10")},
       {"Commit", extended, nullptr, [](Workload& work) { work.commit(); }},
+      {"CommitWithoutBitmap", extended, add_bitmap, commit_without_bitmap},
       {"CommitVersion2", version2, nullptr, [](Workload& work) { work.commit(); }},
       {"RebaseAway", backing, nullptr, [](Workload& work) { work.rebase(true); }},
       {"RebaseBack", backing, [](Workload& work) { work.rebase(true); },

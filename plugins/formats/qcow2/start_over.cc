@@ -23,8 +23,10 @@ Status Image::make_empty(const Call& call) {
 /** Nothing else lies in the file, and one refcount block counts all that is left. */
 bool Image::can_start_over() const {
   const uint64_t l1_clusters = geometry_.clusters(l2_.l1().size() * 8);
-  return header_.version >= 3 && snapshots_.empty() && bitmaps_.empty() && !data_file_ &&
-         !cipher_ && kL1 + l1_clusters <= geometry_.refblock_entries();
+  // Bitmaps that were removed are in the file's directory until the others are stored.
+  const bool has_bitmaps = !bitmaps_.empty() || header_.bitmaps;
+  return header_.version >= 3 && snapshots_.empty() && !has_bitmaps && !data_file_ && !cipher_ &&
+         kL1 + l1_clusters <= geometry_.refblock_entries();
 }
 
 /** The mutex is held, and all is written back. */
