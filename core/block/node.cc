@@ -15,6 +15,7 @@
 #include "sdk/abi/check.h"
 #include "sdk/abi/compress.h"
 #include "sdk/abi/debug_event.h"
+#include "sdk/abi/identity.h"
 #include "sdk/abi/make_empty.h"
 #include "sdk/abi/map.h"
 #include "sdk/abi/permissions.h"
@@ -57,6 +58,7 @@ size_t table_size(std::string_view id) {
       {INSTAR_RESIZE_ID, sizeof(instar_resize_ops)},
       {INSTAR_CHANGE_BACKING_ID, sizeof(instar_change_backing_ops)},
       {INSTAR_MAKE_EMPTY_ID, sizeof(instar_make_empty_ops)},
+      {INSTAR_IDENTITY_ID, sizeof(instar_identity_ops)},
       {INSTAR_CANCEL_ID, sizeof(instar_cancel_ops)},
       {INSTAR_DEBUG_EVENT_ID, sizeof(instar_debug_event_ops)},
   };

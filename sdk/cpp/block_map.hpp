@@ -25,6 +25,15 @@
  *     Status end_writing(const Call&)                             all is written; before close
  *     Status unpack(const Call&, uint64_t block, const Block&, Bytes out)
  *                     for Kind::kPacked. Called without the lock, from any thread
+ *     Status touch(const Call&, uint64_t block, uint64_t count)   data that is there already is about
+ *                                                                 to be written
+ * and, where a block may hold some sectors while others show what is below,
+ *     Result<BlockPart> part(const Call&, uint64_t block, uint64_t begin)
+ *                     for Kind::kPartial: what is there from byte `begin` of the block on
+ *     bool in_parts() const                                       new blocks are of this kind; requests
+ *                                                                 are aligned to sectors then
+ *     Status mark(const Call&, uint64_t block, uint64_t begin, uint64_t end)
+ *                     bytes [begin, end) of a Kind::kPartial block were written, and are there
  * These are called one at a time, under the map's lock, unless it says otherwise here.
  *
  * The map gives reading and writing with the rest of a new block filled from below, block status
@@ -58,11 +67,13 @@ struct Block {
   enum class Kind : uint8_t {
     kAbsent,  ///< the backing file's content, or zeroes
     kZero,
-    kData,   ///< plainly in the file
-    kPacked  ///< what Table::unpack makes of it
+    kData,     ///< plainly in the file
+    kPacked,   ///< what Table::unpack makes of it
+    kPartial,  ///< in the file what Table::part says, else absent
+    kBroken    ///< it cannot be known
   };
   Kind kind = Kind::kAbsent;
-  uint64_t offset = 0;  ///< in the file; kData, kPacked
+  uint64_t offset = 0;  ///< in the file; kData, kPacked, kPartial
   uint64_t length = 0;  ///< kPacked: bytes in the file
   uint64_t count = 1;   ///< blocks that this is said of; data of one lies behind that of the other
 };
@@ -71,6 +82,13 @@ struct Block {
 struct BlockSpace {
   uint64_t offset = 0;
   uint64_t count = 1;
+  bool zeroes = false;  ///< that is what it reads as; what lies beyond the file's end is known to
+};
+
+/** The beginning of a Kind::kPartial block's rest that is there, or is not, as a whole. */
+struct BlockPart {
+  bool present = false;
+  uint64_t end = 0;  ///< byte of the block
 };
 
 /** Which guest bytes a map covers. */
@@ -188,8 +206,10 @@ class BlockMap {
         if (!whole || busy(run)) break;
         INSTAR_CHECK(place(call, run));
         if (run.end == guest_end()) INSTAR_CHECK(fill_zeroes(call, run, run.end, locked_end(run)));
+      } else {
+        INSTAR_CHECK(touch(call, run));
       }
-      out[count] = {at, run.end - at, run.block.offset, run.fresh ? 1u : 0u, table_.file().id(), 0};
+      out[count] = {at, run.end - at, run.block.offset, token_of(run), table_.file().id(), 0};
       at = run.end;
     }
     return count;
@@ -262,8 +282,10 @@ class BlockMap {
     uint64_t begin = 0;
     uint64_t end = 0;
     Block block;
-    Block old;              ///< before space was allocated
-    bool fresh = false;     ///< space was allocated, and its blocks are locked
+    Block old;           ///< before space was allocated
+    bool fresh = false;  ///< space was allocated, and its blocks are locked
+    bool reserved =
+        false;  ///< absent from a block that is there: written to its place, then marked
     bool pristine = false;  ///< … which reads as zeroes
   };
 
@@ -295,12 +317,27 @@ class BlockMap {
     if (data) run.block.offset += at - origin;
     const uint64_t limit = std::min(end, at + kLongestRun);
     run.end = std::min(limit, origin + run.block.count * geometry_.block_size);
+    if (run.block.kind == Block::Kind::kPartial) return part_of(call, run);
     while (run.end < limit && run.block.kind != Block::Kind::kPacked) {
       INSTAR_TRY(const Block next, table_.lookup(call, block_of(run.end)));
       if (next.kind != run.block.kind || (data && next.offset != first + (run.end - origin))) break;
       run.end = std::min(limit, run.end + next.count * geometry_.block_size);
     }
     return run;
+  }
+
+  /** Narrows a run inside a partial block to what is of one kind. */
+  Result<Run> part_of(const Call& call, Run run) {
+    if constexpr (requires { &Table::part; }) {
+      const uint64_t origin = block_begin(run.begin);
+      INSTAR_TRY(const BlockPart part, table_.part(call, block_of(run.begin), run.begin - origin));
+      run.end = std::min(run.end, origin + part.end);
+      run.block.offset += run.begin - origin;
+      run.block.kind = part.present ? Block::Kind::kData : Block::Kind::kAbsent;
+      run.reserved = !part.present;
+      return run;
+    }
+    return fail(EIO, errno_text(EIO));
   }
 
   Status read_run(const Call& call, const Run& run, const IoVec& to, uint64_t position) {
@@ -317,7 +354,10 @@ class BlockMap {
       case Block::Kind::kAbsent:
         if (backing_) return backing_.read(call, run.begin, to, position, length);
         break;
+      case Block::Kind::kBroken:
+        return fail(EIO, errno_text(EIO));
       case Block::Kind::kZero:
+      case Block::Kind::kPartial:  // next_run made something else of it
         break;
     }
     to.fill_zero(position, length);
@@ -348,10 +388,29 @@ class BlockMap {
         if constexpr (!requires { Table::kBacked; })
           out.flags = INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
         break;
+      case Block::Kind::kBroken:
+        out.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
+        break;
+      case Block::Kind::kPartial:
+        break;
     }
   }
 
-  static bool in_place(const Run& run) { return run.block.kind == Block::Kind::kData; }
+  static bool in_place(const Run& run) {
+    return run.block.kind == Block::Kind::kData || run.reserved;
+  }
+  bool in_parts() const {
+    if constexpr (requires { &Table::in_parts; })
+      return table_.in_parts();
+    else
+      return false;
+  }
+  Status touch(const Call& call, const Run& run) {
+    if constexpr (requires { &Table::touch; })
+      return table_.touch(call, block_of(run.begin),
+                          block_of(run.end - 1) - block_of(run.begin) + 1);
+    return {};
+  }
   bool busy(const Run& run) const {
     return locks_.conflicts(block_begin(run.begin), locked_end(run), Locks::Mode::kExclusive);
   }
@@ -362,7 +421,10 @@ class BlockMap {
     INSTAR_CHECK(begin_change(call));
     for (;;) {
       INSTAR_TRY(Run run, next_run(call, begin, end));
-      if (in_place(run)) return run;
+      if (in_place(run)) {
+        INSTAR_CHECK(touch(call, run));
+        return run;
+      }
       if (locks_.wait(lock, block_begin(run.begin), locked_end(run), Locks::Mode::kExclusive))
         continue;
       INSTAR_CHECK(place(call, run));
@@ -371,13 +433,14 @@ class BlockMap {
   }
   /** Allocates for a run, or for its beginning. The lock is held. */
   Status place(const Call& call, Run& run) requires kWritable {
+    if (run.block.kind == Block::Kind::kBroken) return fail(EIO, errno_text(EIO));
     const uint64_t origin = block_begin(run.begin);
     const uint64_t count = (locked_end(run) - origin) / geometry_.block_size;
     INSTAR_TRY(const BlockSpace space, table_.allocate(call, block_of(run.begin), count));
     if (space.count < count) run.end = origin + space.count * geometry_.block_size;
     const HostFile& file = table_.file();
     run.fresh = true;
-    run.pristine = space.offset >= file.size() && file.grows_with_zeroes();
+    run.pristine = space.zeroes || (space.offset >= file.size() && file.grows_with_zeroes());
     run.old = run.block;
     run.block = {Block::Kind::kData, space.offset + (run.begin - origin), 0};
     blocks_end_ = std::max(blocks_end_, space.offset + (locked_end(run) - origin));
@@ -386,15 +449,16 @@ class BlockMap {
   }
   /** After the data was written, or not: the table and the locks. */
   Status finish(const Call& call, const Run& run, Status written) requires kWritable {
-    if (!run.fresh) return written;
+    if (!run.fresh && !run.reserved) return written;
     const std::lock_guard lock(mutex_);
+    if (run.reserved) return written ? mark(call, run.begin, run.end) : written;
     const uint64_t origin = block_begin(run.begin);
     const uint64_t count = (locked_end(run) - origin) / geometry_.block_size;
     const uint64_t first = block_of(origin);
     const auto offset = [&](uint64_t i) { return host_of(run, origin) + i * geometry_.block_size; };
     uint64_t stored = 0;
     for (; written && stored < count; ++stored)
-      written = table_.store(call, first + stored, {Block::Kind::kData, offset(stored), 0});
+      written = store_new(call, run, origin + stored * geometry_.block_size, offset(stored));
     if constexpr (requires { &Table::release; })
       for (uint64_t i = count; !written && i > stored; --i)
         table_.release(first + i - 1, offset(i - 1));
@@ -402,12 +466,31 @@ class BlockMap {
     return written;
   }
 
+  /** The block at guest offset `origin` of a fresh run, which was written as far as the run goes. */
+  Status store_new(const Call& call, const Run& run, uint64_t origin, uint64_t offset) {
+    const uint64_t begin = std::max(run.begin, origin);
+    const uint64_t end = std::min(run.end, origin + geometry_.block_size);
+    const bool whole =
+        begin == origin && (end == origin + geometry_.block_size || end == guest_end());
+    if (whole || !in_parts())
+      return table_.store(call, block_of(origin), {Block::Kind::kData, offset, 0});
+    INSTAR_CHECK(table_.store(call, block_of(origin), {Block::Kind::kPartial, offset, 0}));
+    return mark(call, begin, end);
+  }
+  /** Guest bytes [begin, end) of one block. */
+  Status mark(const Call& call, uint64_t begin, uint64_t end) {
+    const uint64_t origin = block_begin(begin);
+    if constexpr (requires { &Table::mark; })
+      return table_.mark(call, block_of(begin), begin - origin, end - origin);
+    return {};
+  }
+
   Status write_data(const Call& call, const Run& run, const IoVec& from, uint64_t position) {
     return table_.file().write(call, run.block.offset, from, position, run.end - run.begin);
   }
   /** What a fresh run's first and last block had around what is written now. */
   Status fill_around(const Call& call, const Run& run) {
-    if (!run.fresh) return {};
+    if (!run.fresh || in_parts()) return {};
     INSTAR_CHECK(fill(call, run, block_begin(run.begin), run.begin));
     return fill(call, run, run.end, locked_end(run));
   }
@@ -445,14 +528,17 @@ class BlockMap {
   }
   Status zero_run(const Call& call, const Run& run, uint32_t flags) requires kWritable {
     if (shows_zeroes(run)) return {};
+    if (run.block.kind == Block::Kind::kBroken) return fail(EIO, errno_text(EIO));
     if (in_place(run)) {
       {
         const std::lock_guard lock(mutex_);
         INSTAR_CHECK(begin_change(call));
+        INSTAR_CHECK(touch(call, run));
       }
-      return table_.file().write_zeroes(
-          call, run.block.offset, run.end - run.begin,
-          flags & (INSTAR_WRITE_MAY_UNMAP | INSTAR_WRITE_NO_FALLBACK));
+      Status zeroed =
+          table_.file().write_zeroes(call, run.block.offset, run.end - run.begin,
+                                     flags & (INSTAR_WRITE_MAY_UNMAP | INSTAR_WRITE_NO_FALLBACK));
+      return finish(call, run, std::move(zeroed));
     }
     if constexpr (requires { &Table::stores_zeroes; }) {
       INSTAR_TRY(const bool stored, store_zeroes(call, run));
@@ -484,12 +570,19 @@ class BlockMap {
     return true;
   }
 
+  /** What commit_write has to know of a placement. */
+  enum Token : uint64_t { kInPlace, kFresh, kReserved };
+  static Token token_of(const Run& run) {
+    if (run.fresh) return kFresh;
+    return run.reserved ? kReserved : kInPlace;
+  }
   static Run placed(const instar_placement& placement) {
     Run run;
     run.begin = placement.offset;
     run.end = placement.offset + placement.length;
     run.block = {Block::Kind::kData, placement.child_offset, 0};
-    run.fresh = placement.token != 0;
+    run.fresh = placement.token == kFresh;
+    run.reserved = placement.token == kReserved;
     return run;
   }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "../abi/host.h"
+#include "../abi/output.h"
 #include "../abi/plugin.h"
 #include "../abi/registry.h"
 #include "call.hpp"
@@ -29,6 +30,15 @@ class Host {
   const Ops* service(const char* id) const {
     return static_cast<const Ops*>(abi_->get_interface(abi_, id));
   }
+  /** An error message of the program's, for what is not (only) a call's failure. False: nothing is
+   * printed by this host. */
+  bool print_error(std::string_view message, std::string_view hint = {}) const {
+    const auto* output = service<instar_output_ops>(INSTAR_OUTPUT_ID);
+    if (output == nullptr) return false;
+    output->error(abi_, message.data(), message.size(), hint.data(), hint.size());
+    return true;
+  }
+
   /** The table of a codec, encryption scheme, …; the error names the package that has it. */
   template <class Ops>
   Result<const Ops*> find(instar_kind kind, const std::string& name) const {

@@ -44,6 +44,8 @@
  *     Status change_backing(const Call&, const char* filename, const char* format)
  * instar.make-empty/1
  *     Status make_empty(const Call&)
+ * instar.identity/1
+ *     Result<std::string> identity()
  * instar.cancel/1
  *     void cancel()
  * instar.debug-event/1
@@ -63,6 +65,7 @@
 #include "../abi/check.h"
 #include "../abi/compress.h"
 #include "../abi/debug_event.h"
+#include "../abi/identity.h"
 #include "../abi/info.h"
 #include "../abi/make_empty.h"
 #include "../abi/map.h"
@@ -123,6 +126,8 @@ class InterfaceTables {
       if (id == INSTAR_CHANGE_BACKING_ID) return &kChangeBacking<T>;
     if constexpr (requires { &T::make_empty; })
       if (id == INSTAR_MAKE_EMPTY_ID) return &kMakeEmpty<T>;
+    if constexpr (requires { &T::identity; })
+      if (id == INSTAR_IDENTITY_ID) return &kIdentity<T>;
     if constexpr (requires { &T::cancel; })
       if (id == INSTAR_CANCEL_ID) return &kCancel<T>;
     if constexpr (requires { &T::debug_event; })
@@ -325,6 +330,13 @@ class InterfaceTables {
   static constexpr instar_make_empty_ops kMakeEmpty = {
       sizeof(instar_make_empty_ops), 0, [](void* self, instar_call* abi) noexcept {
         return run(abi, [&](const Call& call) { return get(self).make_empty(call); });
+      }};
+
+  template <class U>
+  static constexpr instar_identity_ops kIdentity = {
+      sizeof(instar_identity_ops), 0,
+      [](void* self, instar_call* abi, const instar_sink* text) noexcept {
+        return run(abi, [&](const Call&) { return send(text, get(self).identity()); });
       }};
 
   template <class U>

@@ -68,6 +68,31 @@ class MetadataCache {
       INSTAR_CHECK(write_page(call, *page));
     return {};
   }
+  /** Bytes of the file that were changed. */
+  struct Piece {
+    uint64_t position = 0;
+    const uint8_t* bytes = nullptr;  ///< valid until the cache is used again
+  };
+  /** What was changed, in ascending order, as pieces of `unit` bytes (a power of two of whole sectors,
+   * at most a page) that lie at multiples of it. For an owner who writes them otherwise, and then
+   * says set_clean. */
+  std::vector<Piece> changes(size_t unit) const {
+    std::vector<Piece> pieces;
+    const size_t sectors = unit / kSector;
+    const uint64_t mask = sectors == 64 ? ~uint64_t{0} : (uint64_t{1} << sectors) - 1;
+    for (const auto& [number, page] : pages_)
+      for (size_t i = 0; i < kPage / kSector; i += sectors)
+        if ((page->dirty & mask << i) != 0)
+          pieces.push_back({number * kPage + i * kSector, page->bytes.data() + i * kSector});
+    std::sort(pieces.begin(), pieces.end(),
+              [](const auto& a, const auto& b) { return a.position < b.position; });
+    return pieces;
+  }
+  void set_clean() {
+    for (auto& [number, page] : pages_)
+      page->dirty = 0;
+    dirty_pages_ = 0;
+  }
   /** Forgets everything, unwritten changes too. */
   void clear() {
     pages_.clear();

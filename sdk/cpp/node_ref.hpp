@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../abi/debug_event.h"
+#include "../abi/identity.h"
 #include "../abi/node.h"
 #include "../abi/rawfd.h"
 #include "../abi/resize.h"
@@ -92,6 +93,15 @@ class NodeRef {
     if (ops == nullptr) return fail(ENOTSUP, "Image format driver does not support resize");
     OutgoingCall call(&parent);
     return call.status(ops->resize(self, call.abi(), size, preallocation, flags, nullptr));
+  }
+  /** See instar.identity/1; "" where it has none. */
+  Result<std::string> identity() const {
+    void* self = nullptr;
+    const auto* ops = interface<instar_identity_ops>(INSTAR_IDENTITY_ID, &self);
+    StringSink sink;
+    OutgoingCall call;
+    if (ops != nullptr) INSTAR_CHECK(call.status(ops->identity(self, call.abi(), sink.abi())));
+    return sink.text;
   }
   /** An optional interface, or nullptr. */
   template <class Ops>

@@ -22,6 +22,7 @@
 #include "driver.hpp"
 #include "node.hpp"
 #include "node_ref.hpp"
+#include "power_cut.hpp"
 
 namespace instar::sdk::testing {
 
@@ -30,7 +31,9 @@ struct MemoryDisk {
   std::mutex mutex;
   std::vector<uint8_t> bytes;
   uint64_t reads = 0, writes = 0, zeroes = 0, discards = 0, flushes = 0, resizes = 0;
-  int fail_with = 0;  ///< not 0: every request fails with this errno
+  int fail_with = 0;           ///< not 0: every request fails with this errno
+  Journal* journal = nullptr;  ///< where changes are recorded, if anywhere; one thread then
+  uint32_t number = 0;         ///< of this disk there
 };
 
 class MemoryNode {
@@ -57,6 +60,7 @@ class MemoryNode {
     return request(disk_->writes, [&]() -> Status {
       reach(offset + from.length());
       from.copy_out(0, disk_->bytes.data() + offset, from.length());
+      note_write(offset, from.length());
       return {};
     });
   }
@@ -64,6 +68,7 @@ class MemoryNode {
     return request(disk_->zeroes, [&]() -> Status {
       reach(offset + length);
       std::fill_n(disk_->bytes.begin() + static_cast<int64_t>(offset), length, uint8_t{0});
+      note_write(offset, length);
       return {};
     });
   }
@@ -71,11 +76,15 @@ class MemoryNode {
     return request(disk_->discards, []() -> Status { return {}; });
   }
   Status flush(const Call&) {
-    return request(disk_->flushes, []() -> Status { return {}; });
+    return request(disk_->flushes, [&]() -> Status {
+      note(Journal::Kind::kFlush, 0);
+      return {};
+    });
   }
   Status resize(const Call&, uint64_t size, uint32_t, uint32_t, const instar_progress*) {
     return request(disk_->resizes, [&]() -> Status {
       disk_->bytes.resize(size);
+      note(Journal::Kind::kResize, size);
       return {};
     });
   }
@@ -106,6 +115,15 @@ class MemoryNode {
     ++counter;
     if (disk_->fail_with != 0) return fail(disk_->fail_with, errno_text(disk_->fail_with));
     return work();
+  }
+  void note(Journal::Kind kind, uint64_t offset, std::vector<uint8_t> data = {}) {
+    if (disk_->journal != nullptr)
+      disk_->journal->add({kind, disk_->number, offset, std::move(data)});
+  }
+  void note_write(uint64_t offset, uint64_t length) {
+    if (disk_->journal == nullptr) return;
+    const uint8_t* data = disk_->bytes.data() + offset;
+    note(Journal::Kind::kWrite, offset, std::vector<uint8_t>(data, data + length));
   }
   void reach(uint64_t end) {
     if (disk_->bytes.size() < end) disk_->bytes.resize(end);

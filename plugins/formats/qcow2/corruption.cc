@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <cstdio>
 
-#include "sdk/abi/output.h"
-
 namespace instar::qcow2 {
 
 void tell(std::string_view line) {
@@ -20,11 +18,7 @@ Status write_incompatible_features(const Call& call, HostFile& file, const Heade
 }
 
 bool say_as_program(sdk::Host host, const Error& error, std::string_view before) {
-  const auto* output = host.service<instar_output_ops>(INSTAR_OUTPUT_ID);
-  if (output == nullptr) return false;
-  const std::string text = sdk::cat(before, error.message);
-  output->error(host.abi(), text.data(), text.size(), error.hint.data(), error.hint.size());
-  return true;
+  return host.print_error(sdk::cat(before, error.message), error.hint);
 }
 
 Error broken_metadata(Corruption* corruption, const Call& call, std::string_view message) {
