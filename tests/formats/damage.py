@@ -83,6 +83,8 @@ class Damages:
         return problems
 
     def compared(self, top, args, wanted, got):
+        if "Unable to allocate memory" in wanted.err:  # for tables of a size that we do without
+            return []
         if accepted(args, wanted) != accepted(args, got) or (args[0] in ("info", "check", "map") and args[0] not in self.row.own):
             return differences(" ".join(args), wanted, got)
         if "out" in args and accepted(args, got):

@@ -16,6 +16,7 @@ class Row(NamedTuple):
     order: str = "little"
     creates: bool = True  # else images come from samples.py
     preallocates: bool = True  # preallocation=full and falloc do what they say, where the genuine tool does nothing
+    told: bool = False  # qemu-img does not recognize it
     own: tuple = ()  # commands that know more of the image than the genuine tool, on purpose
 
     @property
@@ -32,11 +33,23 @@ VDI = words(0x40, 5) + words(0x154, 7) + ((0x170, 8),) + words(0x178, 4) + words
 BOCHS = words(0x40, 8)
 CLOOP = words(0x80, 2) + words(0x88, 10, 8)
 
+VPC = words(0x200, 2) + ((0x210, 8), (0x218, 4), (0x21C, 4), (0x220, 4)) + words(0x600, 4)
+VHDX_BAT = words(0x200000, 5, 8)
+VHDX = VHDX_BAT + ((0x30000A, 2),) + words(0x300030, 3) + words(0x310000, 2) + ((0x310008, 8),) + words(0x310020, 2)
+
 ROWS = (
     Row("vdi", fields=VDI),
     Row("vdi", "static=on", fields=VDI),
     Row("vdi", size=0, fields=VDI),
     Row("vdi", size=1000),
+    Row("vpc", fields=VPC, order="big"),
+    Row("vpc", "force_size=on", size=1000),
+    Row("vpc", "subformat=fixed", told=True),
+    Row("vpc", size=0),
+    Row("vhdx", "block_size=1M", fields=VHDX, own=("map", "measure")),
+    Row("vhdx", size=1000, own=("map", "measure")),
+    Row("vhdx", "subformat=fixed,block_size=2M", fields=VHDX, own=("map", "measure")),
+    Row("vhdx", "block_state_zero=off,log_size=3M", own=("map", "measure")),
     Row("bochs", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),

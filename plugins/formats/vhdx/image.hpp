@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file image.hpp An open VHDX image. */
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "plugins/formats/vhdx/block_table.hpp"
+#include "sdk/cpp/driver.hpp"
+
+namespace instar::vhdx {
+
+/** Thread-safe, by BlockMap. */
+class Image : public sdk::BlockMap<BlockTable> {
+ public:
+  static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
+  static sdk::Status create(sdk::CreateContext& context);
+
+  void limits(instar_node_limits& limits) const;
+  void info(sdk::JsonWriter& json) const;
+  sdk::Result<std::string> identity() const;
+  sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
+                    const instar_sink* messages, const instar_progress* progress);
+
+ private:
+  Image(std::unique_ptr<ImageFile> file, Metadata metadata, uint32_t flags, sdk::Host host);
+  static sdk::Result<std::unique_ptr<Image>> open_file(const sdk::OpenContext& context);
+  sdk::Status find_parent(const sdk::OpenContext& context);
+
+  sdk::Host host_;
+  std::string parent_name_;
+};
+
+}  // namespace instar::vhdx

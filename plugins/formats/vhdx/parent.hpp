@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file parent.hpp The parent of a differencing disk, by the parent locator (2.6.2.6). */
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sdk/cpp/driver.hpp"
+
+namespace instar::vhdx {
+
+/** What a locator says: keys and values in UTF-8. */
+using ParentLocator = std::map<std::string, std::string>;
+
+sdk::Result<ParentLocator> parse_parent_locator(const std::vector<uint8_t>& item);
+
+/** Names that the parent may have, most likely ones first. */
+std::vector<std::string> parent_names(const ParentLocator& locator);
+
+/** Fails when its content is not what the image was made over. */
+sdk::Status check_parent(const sdk::NodeRef& parent, const std::string& name,
+                         const ParentLocator& locator);
+
+}  // namespace instar::vhdx
