@@ -68,6 +68,8 @@ class Copier {
   Status copy_piecewise(Worker& worker, Turn& turn, uint64_t begin, uint64_t end);
   Result<bool> looks_sparse(const Segment& piece, uint64_t at);
   Status copy_compressed(Worker& worker, Turn& turn);
+  /** Room for what `length` bytes may become when they are packed. */
+  static uint64_t packed_room(uint64_t length) { return length + length / 8; }
   Result<int64_t> pack(const uint8_t* block, uint8_t* out) const;
 
   bool has(instar_copy_flags flag) const { return (job_.flags & flag) != 0; }

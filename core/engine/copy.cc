@@ -143,7 +143,8 @@ void Copier::work() {
   uint64_t at = 0;
   Status status;
   try {
-    Worker worker{Buffer(window_), Buffer(compress_ != nullptr ? window_ : 0), {}, {}, {}};
+    Worker worker{
+        Buffer(window_), Buffer(compress_ != nullptr ? packed_room(window_) : 0), {}, {}, {}};
     status = work_through(worker);
     at = worker.ticket.offset;
   } catch (const std::bad_alloc&) {

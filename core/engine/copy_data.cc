@@ -176,13 +176,13 @@ Status Copier::copy_compressed(Worker& worker, Turn& turn) {
   return {};
 }
 
-/** Length of the packed cluster; 0: packing does not make it smaller. */
+/** Length of the packed cluster; 0: it is to be written plainly. */
 Result<int64_t> Copier::pack(const uint8_t* block, uint8_t* out) const {
   const auto length = static_cast<size_t>(cluster_);
   sdk::OutgoingCall outgoing(&call_);
-  const int64_t packed =
-      compress_->pack(compress_self_, outgoing.abi(), block, length, out, length);
-  if (packed == -ENOSPC || packed >= static_cast<int64_t>(length)) return int64_t{0};
+  const int64_t packed = compress_->pack(compress_self_, outgoing.abi(), block, length, out,
+                                         static_cast<size_t>(packed_room(cluster_)));
+  if (packed == -ENOSPC) return int64_t{0};
   if (packed <= 0) return outgoing.error(packed < 0 ? packed : -EIO);
   return packed;
 }

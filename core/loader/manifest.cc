@@ -185,11 +185,9 @@ class Reader {
   }
 
   void probe_rule(const json::object& object, Provide& out) {
-    if (flag(object, "code")) {
-      out.probe_by_code = true;
-      return;
-    }
     ProbeRule rule;
+    rule.by_code = flag(object, "code");
+    out.probe_by_code |= rule.by_code;
     rule.score = static_cast<int>(number_within(object, "score", 0, 100));
     rule.only = probe_caller(object);
     each_object(object, "match",

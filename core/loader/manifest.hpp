@@ -31,7 +31,7 @@ struct OptionSpec {
   /** Stands for all options that begin with its name. */
   bool is_prefix() const { return name.ends_with('.'); }
   bool extension = false;  ///< QEMU has none such: not listed when called as qemu-img
-  bool identity = false;  ///< an open option that decides what the image holds: names show it
+  bool identity = false;   ///< an open option that decides what the image holds: names show it
   std::optional<std::string> checked_as;  ///< what the message about a wrong value calls it
 };
 
@@ -48,9 +48,11 @@ struct ProbeMatch {
 /** By which name the tool must be called for a rule to count. */
 enum class ProbeCaller { kAny, kQemuImg, kInstar };
 
-/** All matches hold: the file is of this format with that score (0 to 100). */
+/** All matches hold: the file is of this format with that score (0 to 100), or with the one that the
+ * plugin says. */
 struct ProbeRule {
   int score = 0;
+  bool by_code = false;  ///< the plugin is loaded and asked
   ProbeCaller only = ProbeCaller::kAny;
   std::vector<ProbeMatch> matches;
 };
@@ -62,7 +64,7 @@ struct Provide {
   std::vector<std::string> aliases;
   std::string summary;
   std::vector<ProbeRule> probe;
-  bool probe_by_code = false;  ///< the plugin is loaded and asked
+  bool probe_by_code = false;  ///< one of the rules does
   std::vector<std::string> extensions;
   std::vector<std::string> schemes;
   std::string filename;  ///< of a filter: its nodes' names, "blkdebug:{config}:{image}"

@@ -41,16 +41,6 @@ bool counts(const loader::ProbeRule& rule, bool strict) {
          (rule.only == loader::ProbeCaller::kQemuImg) == strict;
 }
 
-int manifest_score(const loader::Provide& info, const Evidence& file, bool strict) {
-  int best = 0;
-  for (const auto& rule : info.probe) {
-    const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
-                                 [&](const auto& match) { return holds(match, file); });
-    if (all && counts(rule, strict)) best = std::max(best, rule.score);
-  }
-  return best;
-}
-
 int code_score(const Provider& provider, std::span<const uint8_t> head,
                const std::string& filename) {
   const auto loaded = provider.load<instar_format_ops>();
@@ -62,6 +52,17 @@ int code_score(const Provider& provider, std::span<const uint8_t> head,
       });
   if (score < 0) base::log_info(call.error(score).message);
   return std::clamp(score, 0, 100);
+}
+
+int score_of(const Provider& format, const Evidence& file, bool strict) {
+  int best = 0;
+  for (const auto& rule : format.info().probe) {
+    const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
+                                 [&](const auto& match) { return holds(match, file); });
+    if (!all || !counts(rule, strict)) continue;
+    best = std::max(best, rule.by_code ? code_score(format, file.head, file.filename) : rule.score);
+  }
+  return best;
 }
 
 }  // namespace
@@ -129,8 +130,7 @@ Probed Registry::probe(std::span<const uint8_t> head, const std::string& filenam
   index_->ensure();
   Probed best;
   for (const auto* format : index_->formats) {
-    int score = manifest_score(format->info(), {head, tail, filename}, index_->settings.strict);
-    if (format->info().probe_by_code) score = std::max(score, code_score(*format, head, filename));
+    const int score = score_of(*format, {head, tail, filename}, index_->settings.strict);
     if (score > best.score) best = {format, score};
   }
   if (best.provider != nullptr) (void)find_format(best.provider->name());

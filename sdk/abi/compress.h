@@ -21,7 +21,8 @@ typedef struct instar_compress_ops {
   uint32_t reserved;
   /**
    * Packs one block into `out`. Returns the packed length, or -ENOSPC (without a message) when
-   * packing does not make the block smaller: the block is then written plainly. Changes nothing in
+   * packing does not make the block smaller: the block is then written plainly. A format that has
+   * only packed blocks may use all of out_len, which is some more than the block's length. Changes nothing in
    * the image. [any]
    */
   int64_t (*pack)(void* self, instar_call* call, const void* block, size_t len, void* out,

@@ -21,6 +21,7 @@
  *     static constexpr bool kBacked = true                        absent blocks show a backing file
  *     bool knows_holes() const                                    false: the file below may know more
  *     bool stores_zeroes() const                                  store takes Kind::kZero
+ *     Status check_backing() const                                whether absent blocks may be read
  *     Status start_writing(const Call&)                           before anything is changed
  *     Status end_writing(const Call&)                             all is written; before close
  *     Status unpack(const Call&, uint64_t block, const Block&, Bytes out)
@@ -117,6 +118,7 @@ class BlockMap {
         blocks_(geometry.block_size) {}
 
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }
+  HostFile& host_file() { return table_.file(); }
   void limits(instar_node_limits& limits) const {
     limits.cluster_size = static_cast<uint32_t>(geometry_.block_size);
     limits.optimal_transfer =
@@ -247,6 +249,7 @@ class BlockMap {
  protected:
   /** What absent blocks show. Before the first request. */
   void set_backing(HostFile backing) { backing_ = std::move(backing); }
+  bool has_backing() const { return static_cast<bool>(backing_); }
   bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
   Table& table() { return table_; }
   const Table& table() const { return table_; }
@@ -352,8 +355,9 @@ class BlockMap {
         return {};
       }
       case Block::Kind::kAbsent:
-        if (backing_) return backing_.read(call, run.begin, to, position, length);
-        break;
+        if (!backing_) break;
+        INSTAR_CHECK(check_backing());
+        return backing_.read(call, run.begin, to, position, length);
       case Block::Kind::kBroken:
         return fail(EIO, errno_text(EIO));
       case Block::Kind::kZero:
@@ -367,6 +371,11 @@ class BlockMap {
     if constexpr (requires { &Table::unpack; })
       return table_.unpack(call, block_of(run.begin), block, whole);
     return fail(EIO, errno_text(EIO));
+  }
+
+  Status check_backing() const {
+    if constexpr (requires { &Table::check_backing; }) return table_.check_backing();
+    return {};
   }
 
   void describe(const Run& run, instar_extent& out) {
@@ -506,6 +515,7 @@ class BlockMap {
     const bool below = run.old.kind == Block::Kind::kAbsent && backing_;
     const uint64_t shown =
         below ? std::clamp(std::min(guest_end(), backing_.size()), begin, end) : begin;
+    if (begin < shown) INSTAR_CHECK(check_backing());
     const auto buffer = fill_.take();
     for (uint64_t at = begin; at < shown; at += buffer.size()) {
       const auto n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), shown - at));

@@ -21,6 +21,7 @@ class Damages:
 
     def __init__(self, oracle, tool, row, count, seed):
         self.oracle, self.tool, self.row, self.count, self.seed = oracle, tool, row, count, seed
+        self.extents = {}
 
     def __call__(self, top):
         data = content(self.row.size)
@@ -33,6 +34,7 @@ class Damages:
             options = ("-o", self.row.options) if self.row.options else ()
             self.oracle.must("convert", "-O", self.row.format, *options, "source.raw", "sound", cwd=maker)
             sound = (maker / "sound").read_bytes()
+            self.extents = {extent.name: extent.read_bytes() for extent in maker.glob("sound-*")}
         else:
             sound = samples.make(self.row.format, data, self.row.options)
         for number in range(self.count):
@@ -60,6 +62,9 @@ class Damages:
     def judge(self, top, image):
         problems = []
         large = False
+        for tool in (self.oracle, self.tool):
+            for name, data in self.extents.items():
+                (top / tool.label / name).write_bytes(data)
         for command in COMMANDS:
             args = [part.format(f=self.row.format) for part in command]
             if args[0] == "convert" and large:
@@ -85,6 +90,8 @@ class Damages:
     def compared(self, top, args, wanted, got):
         if "Unable to allocate memory" in wanted.err:  # for tables of a size that we do without
             return []
+        if "Can't get image size" in wanted.err and not accepted(args, got):
+            return []  # larger than any file can be
         if accepted(args, wanted) != accepted(args, got) or (args[0] in ("info", "check", "map") and args[0] not in self.row.own):
             return differences(" ".join(args), wanted, got)
         if "out" in args and accepted(args, got):

@@ -17,6 +17,7 @@ class Row(NamedTuple):
     creates: bool = True  # else images come from samples.py
     preallocates: bool = True  # preallocation=full and falloc do what they say, where the genuine tool does nothing
     told: bool = False  # qemu-img does not recognize it
+    layout: bool = True  # an empty image is as long as the genuine tool's
     own: tuple = ()  # commands that know more of the image than the genuine tool, on purpose
 
     @property
@@ -30,12 +31,14 @@ def words(start, count, width=4):
 
 VDI = words(0x40, 5) + words(0x154, 7) + ((0x170, 8),) + words(0x178, 4) + words(0x188, 16) + words(0x200, 8)
 
+VMDK = words(4, 2) + words(12, 4, 8) + ((44, 4),) + words(48, 3, 8) + ((77, 2),) + words(0x200, 90) + words(21 * 512, 3)
 BOCHS = words(0x40, 8)
 CLOOP = words(0x80, 2) + words(0x88, 10, 8)
 
 VPC = words(0x200, 2) + ((0x210, 8), (0x218, 4), (0x21C, 4), (0x220, 4)) + words(0x600, 4)
 VHDX_BAT = words(0x200000, 5, 8)
 VHDX = VHDX_BAT + ((0x30000A, 2),) + words(0x300030, 3) + words(0x310000, 2) + ((0x310008, 8),) + words(0x310020, 2)
+LARGE = ("create -f vmdk made 1E",)  # the genuine tool makes an image that it can't open
 
 ROWS = (
     Row("vdi", fields=VDI),
@@ -50,6 +53,12 @@ ROWS = (
     Row("vhdx", size=1000, own=("map", "measure")),
     Row("vhdx", "subformat=fixed,block_size=2M", fields=VHDX, own=("map", "measure")),
     Row("vhdx", "block_state_zero=off,log_size=3M", own=("map", "measure")),
+    Row("vmdk", fields=VMDK, own=LARGE),
+    Row("vmdk", "zeroed_grain=on,adapter_type=lsilogic,compat6=on", fields=VMDK, own=LARGE),
+    Row("vmdk", "subformat=monolithicFlat,hwversion=9,toolsversion=11", fields=words(0, 120), own=LARGE),
+    Row("vmdk", "subformat=twoGbMaxExtentSparse,adapter_type=buslogic", fields=words(0, 120), own=LARGE),
+    Row("vmdk", "subformat=twoGbMaxExtentFlat,adapter_type=legacyESX", fields=words(0, 120), own=LARGE),
+    Row("vmdk", "subformat=streamOptimized", fields=VMDK, preallocates=False, layout=False, own=(*LARGE, "bench")),
     Row("bochs", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),

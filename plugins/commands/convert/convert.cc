@@ -199,7 +199,8 @@ class Conversion {
 
     instar_copy_job job{};
     job.struct_size = sizeof job;
-    job.flags = (arguments_.compress ? uint32_t{INSTAR_COPY_COMPRESSED} : 0u) |
+    const bool compress = arguments_.compress || (limits.flags & INSTAR_NODE_COMPRESSED_MUST) != 0;
+    job.flags = (compress ? uint32_t{INSTAR_COPY_COMPRESSED} : 0u) |
                 (arguments_.unordered ? uint32_t{INSTAR_COPY_UNORDERED} : 0u) |
                 (arguments_.offload ? uint32_t{INSTAR_COPY_OFFLOAD} : 0u) |
                 (arguments_.salvage ? uint32_t{INSTAR_COPY_SALVAGE} : 0u) |

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// New images of all subformats.
+#include <algorithm>
+#include <random>
+
+#include "plugins/formats/vmdk/image.hpp"
+#include "sdk/abi/graph.h"
+#include "sdk/cpp/json_reader.hpp"
+#include "sdk/cpp/preallocation.hpp"
+
+namespace instar::vmdk {
+
+using sdk::Call;
+using sdk::fail;
+using sdk::HostFile;
+using sdk::Options;
+using sdk::Result;
+using sdk::Status;
+
+namespace {
+
+constexpr uint64_t kSplitBytes = 0x80000000;
+constexpr uint64_t kTableSectors = kEntriesPerTable * sizeof(uint32_t) / kSector;
+constexpr uint64_t kMostBytes =
+    uint64_t{kMostL1Entries} * kEntriesPerTable * kGrainSectors * kSector;
+constexpr size_t kEntriesAtOnce = 64u << 10;
+
+struct Subformat {
+  std::string name;
+  bool flat = false;
+  bool split = false;
+  bool compressed = false;
+};
+
+struct Plan {
+  Subformat subformat;
+  uint64_t size = 0;  ///< bytes
+  bool zeroed_grain = false;
+  instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
+  NewDescriptor descriptor;
+};
+
+Result<Subformat> read_subformat(const std::string& name) {
+  for (const char* known : {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
+                            "twoGbMaxExtentFlat", "streamOptimized"})
+    if (name == known)
+      return Subformat{name, name.ends_with("Flat"), name.starts_with("twoGb"),
+                       name == "streamOptimized"};
+  return fail(EINVAL, "invalid parameter value: ", name);
+}
+
+Result<std::string> read_adapter(const std::string& name) {
+  for (const char* known : {"ide", "buslogic", "lsilogic", "legacyESX"})
+    if (name == known) return name;
+  return fail(EINVAL, "invalid parameter value: ", name);
+}
+
+Status read_hardware(const Options& options, NewDescriptor& descriptor) {
+  const std::string version = options.text("hwversion", "undefined");
+  const bool given = version != "undefined";
+  if (options.flag("compat6") && given)
+    return fail(EINVAL, "compat6 cannot be enabled with hwversion set");
+  descriptor.hardware_version = options.flag("compat6") ? "6" : given ? version : "4";
+  descriptor.tools_version = options.text("toolsversion", "2147483647");
+  return {};
+}
+
+Result<Plan> read_options(const Options& options) {
+  Plan plan;
+  if (options.text("backing_fmt", "vmdk") != "vmdk")
+    return fail(EINVAL, "backing_file must be a vmdk image");
+  INSTAR_TRY(plan.descriptor.adapter_type, read_adapter(options.text("adapter_type", "ide")));
+  INSTAR_TRY(plan.subformat, read_subformat(options.text("subformat", "monolithicSparse")));
+  INSTAR_CHECK(read_hardware(options, plan.descriptor));
+  plan.zeroed_grain = options.flag("zeroed_grain");
+  if (options.has("backing_file")) plan.descriptor.parent_file = options.text("backing_file");
+  if (plan.subformat.flat && plan.descriptor.parent_file)
+    return fail(ENOTSUP, "Flat image can't have backing file");
+  if (plan.subformat.flat && plan.zeroed_grain)
+    return fail(ENOTSUP, "Flat image can't enable zeroed grain");
+  INSTAR_TRY(plan.preallocation, sdk::file_preallocation(options));
+  if (plan.preallocation != INSTAR_PREALLOCATION_OFF &&
+      (plan.subformat.compressed || plan.descriptor.parent_file))
+    return fail(ENOTSUP, "Preallocation is not possible for this kind of image");
+  const uint64_t size = options.number("size");
+  if (size > INT64_MAX - (kSector - 1)) return fail(EFBIG, sdk::errno_text(EFBIG));
+  plan.size = sdk::round_up(size, kSector);
+  if (!plan.subformat.flat && !plan.subformat.split && plan.size > kMostBytes)
+    return fail(EFBIG, "L1 size too big");
+  plan.descriptor.create_type = plan.subformat.name;
+  plan.descriptor.size = plan.size;
+  plan.descriptor.cid = std::random_device{}();
+  return plan;
+}
+
+/** The identity of the base, which an overlay remembers. */
+Result<uint32_t> cid_of_parent(const sdk::CreateContext& context, const std::string& name) {
+  const auto host = context.host();
+  const auto* graph = host.service<instar_graph_ops>(INSTAR_GRAPH_ID);
+  if (graph == nullptr) return fail(ENOTSUP, "the host has no graph");
+  const std::string image = context.filename();
+  const size_t slash = image.rfind('/');
+  const bool relative = !name.starts_with('/') && name.find(':') == std::string::npos;
+  const std::string full =
+      relative && slash != std::string::npos ? image.substr(0, slash + 1) + name : name;
+  instar_image_spec spec{};
+  spec.struct_size = sizeof spec;
+  spec.open_flags = INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING;
+  spec.filename = full.c_str();
+  sdk::StringSink sink;
+  sdk::OutgoingCall call(&context.call());
+  INSTAR_CHECK(call.status(graph->describe(host.abi(), call.abi(), &spec, 0, sink.abi())));
+  const sdk::JsonObject json(sink.text);
+  const std::string format = json.string("format").value_or("");
+  if (format != "vmdk")
+    return fail(EINVAL, "Invalid backing file format: ", format, ". Must be vmdk");
+  const auto cid = json.object("format-specific").object("data").number("cid");
+  if (!cid) return fail(EINVAL, "Failed to read parent CID");
+  return static_cast<uint32_t>(*cid);
+}
+
+/** Numbers first, first + step, … as entries of a directory or a table. */
+Status write_entries(const Call& call, HostFile& file, uint64_t offset, uint64_t count,
+                     uint64_t first, uint64_t step) {
+  std::vector<Le<uint32_t>> entries;
+  for (uint64_t done = 0; done < count; done += entries.size()) {
+    entries.clear();
+    for (uint64_t i = done; i < std::min<uint64_t>(count, done + kEntriesAtOnce); ++i)
+      entries.emplace_back(static_cast<uint32_t>(first + i * step));
+    INSTAR_CHECK(file.write(call, offset + done * sizeof(uint32_t), entries.data(),
+                            entries.size() * sizeof(uint32_t)));
+  }
+  return {};
+}
+
+/** A hosted sparse extent: header, room for the descriptor, directories, tables. */
+class SparseCreator {
+ public:
+  SparseCreator(const Call& call, const Plan& plan, HostFile& file, uint64_t size)
+      : call_(call), plan_(plan), file_(file), size_(size) {
+    grains_ = sdk::div_up(size / kSector, kGrainSectors);
+    tables_ = sdk::div_up(grains_, kEntriesPerTable);
+    directory_sectors_ = sdk::div_up(tables_ * sizeof(uint32_t), kSector);
+  }
+
+  Status run() {
+    const SparseHeader header = plan_.subformat.compressed ? stream_header() : plain_header();
+    const uint64_t begin = header.overhead * kSector;
+    const bool whole = plan_.preallocation != INSTAR_PREALLOCATION_OFF;
+    const uint64_t data = whole ? grains_ * kGrainSectors * kSector : 0;
+    INSTAR_CHECK(file_.resize(call_, begin + data, plan_.preallocation));
+    INSTAR_CHECK(file_.write(call_, 0, &header, sizeof header));
+    if (plan_.subformat.compressed) return {};
+    INSTAR_CHECK(write_directory(header.rgd_offset, whole ? uint64_t{header.overhead} : 0));
+    return write_directory(header.gd_offset, whole ? uint64_t{header.overhead} : 0);
+  }
+
+ private:
+  SparseHeader common_header() const {
+    SparseHeader header{};
+    header.magic = kSparseMagic;
+    header.version = plan_.zeroed_grain ? 2 : 1;
+    header.flags = kFlagNewlineTest | (plan_.zeroed_grain ? kFlagZeroedGrain : 0u);
+    header.capacity = size_ / kSector;
+    header.grain_size = kGrainSectors;
+    header.descriptor_offset = kDescriptorSector;
+    header.descriptor_size = kDescriptorSectors;
+    header.entries_per_table = kEntriesPerTable;
+    header.rgd_offset = kDescriptorSector + kDescriptorSectors;
+    constexpr char kNewlines[4] = {'\n', ' ', '\r', '\n'};
+    std::copy_n(kNewlines, sizeof kNewlines, header.newline_test);
+    return header;
+  }
+  SparseHeader plain_header() const {
+    SparseHeader header = common_header();
+    header.flags = header.flags | kFlagRedundantTable;
+    const uint64_t copy = directory_sectors_ + kTableSectors * tables_;
+    header.gd_offset = header.rgd_offset + copy;
+    header.overhead = sdk::round_up(header.gd_offset + copy, kGrainSectors);
+    return header;
+  }
+  /** One directory, in front; its tables come with the grains. */
+  SparseHeader stream_header() const {
+    SparseHeader header = common_header();
+    header.version = 3;
+    header.flags = header.flags | kFlagCompressed | kFlagMarkers;
+    header.compression = kCompressionDeflate;
+    header.gd_offset = header.rgd_offset;
+    header.overhead = sdk::round_up(header.gd_offset + directory_sectors_, kGrainSectors);
+    return header;
+  }
+  /** @param grains sector of the first grain; 0: none is allocated */
+  Status write_directory(uint64_t sector, uint64_t grains) {
+    const uint64_t tables = sector + directory_sectors_;
+    INSTAR_CHECK(write_entries(call_, file_, sector * kSector, tables_, tables, kTableSectors));
+    if (grains == 0) return {};
+    return write_entries(call_, file_, tables * kSector, grains_, grains, kGrainSectors);
+  }
+
+  const Call& call_;
+  const Plan& plan_;
+  HostFile& file_;
+  const uint64_t size_;
+  uint64_t grains_ = 0;
+  uint64_t tables_ = 0;
+  uint64_t directory_sectors_ = 0;
+};
+
+/** The files of one image, beside each other. */
+class Creator {
+ public:
+  Creator(const sdk::CreateContext& context, Plan& plan) : context_(context), plan_(plan) {
+    const std::string name = context.filename();
+    const size_t cut = name.find_last_of('/');
+    base_ = cut == std::string::npos ? name : name.substr(cut + 1);
+    const size_t dot = base_.rfind('.');
+    stem_ = base_.substr(0, dot);
+    if (dot != std::string::npos) suffix_ = base_.substr(dot);
+  }
+
+  Status run() {
+    const Subformat& kind = plan_.subformat;
+    INSTAR_TRY(const sdk::NodeRef node, context_.create_file());
+    INSTAR_TRY(HostFile file, HostFile::open(node, true));
+    const bool monolithic = !kind.flat && !kind.split;
+    if (monolithic) INSTAR_CHECK(make_extent(file, base_, plan_.size));
+    if (plan_.descriptor.parent_file) {
+      INSTAR_TRY(plan_.descriptor.parent_cid,
+                 cid_of_parent(context_, *plan_.descriptor.parent_file));
+    }
+    const uint64_t most = kind.split ? kSplitBytes : plan_.size;
+    for (uint64_t made = 0, number = 1; !monolithic && made < plan_.size; ++number) {
+      const uint64_t size = std::min(plan_.size - made, most);
+      const std::string name = extent_name(number);
+      INSTAR_TRY(const sdk::NodeRef extent, context_.create_file(name.c_str()));
+      INSTAR_TRY(HostFile extent_file, HostFile::open(extent, true));
+      INSTAR_CHECK(make_extent(extent_file, name, size));
+      made += size;
+    }
+    std::string text = to_text(plan_.descriptor);
+    if (monolithic && text.size() > kDescriptorSectors * kSector)
+      return fail(EINVAL, "The descriptor is too long");
+    return file.write(context_.call(), monolithic ? kDescriptorSector * kSector : 0, text.data(),
+                      text.size());
+  }
+
+ private:
+  std::string extent_name(uint64_t number) const {
+    if (!plan_.subformat.split) return stem_ + "-flat" + suffix_;
+    std::string digits = std::to_string(number);
+    digits.insert(0, digits.size() < 3 ? 3 - digits.size() : 0, '0');
+    return stem_ + (plan_.subformat.flat ? "-f" : "-s") + digits + suffix_;
+  }
+  Status make_extent(HostFile& file, const std::string& name, uint64_t size) {
+    plan_.descriptor.extent_lines += sdk::cat("RW ", sdk::div_up(size, kSector),
+                                              plan_.subformat.flat ? " FLAT \"" : " SPARSE \"",
+                                              name, plan_.subformat.flat ? "\" 0\n" : "\"\n");
+    if (plan_.subformat.flat) return file.resize(context_.call(), size, plan_.preallocation);
+    return SparseCreator(context_.call(), plan_, file, size).run();
+  }
+
+  const sdk::CreateContext& context_;
+  Plan& plan_;
+  std::string base_;
+  std::string stem_;
+  std::string suffix_;
+};
+
+}  // namespace
+
+Status Image::create(sdk::CreateContext& context) {
+  INSTAR_TRY(Plan plan, read_options(context.options()));
+  return Creator(context, plan).run();
+}
+
+}  // namespace instar::vmdk

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/formats/vmdk/descriptor.hpp"
+
+#include <cinttypes>
+#include <cstdio>
+
+namespace instar::vmdk {
+
+using sdk::fail;
+using sdk::Result;
+
+namespace {
+
+constexpr size_t kLongestLine = 2048;  // of what an extent's line can be
+constexpr uint64_t kSectorsPerTrack = 63;
+
+bool known(std::string_view type) {
+  for (const char* name : {"FLAT", "SPARSE", "VMFS", "VMFSSPARSE", "SESPARSE"})
+    if (type == name) return true;
+  return false;
+}
+
+/** Whether the fields that were found are those that the type has. */
+bool complete(std::string_view type, int fields, int64_t flat_offset) {
+  if (type == "FLAT") return fields == 5 && flat_offset >= 0;
+  return fields == 4;
+}
+
+}  // namespace
+
+std::optional<std::string> find_quoted(std::string_view text, std::string_view name) {
+  size_t begin = text.find(name);
+  if (begin == text.npos) return std::nullopt;
+  begin += name.size() + 2;
+  if (begin >= text.size()) return std::nullopt;
+  const size_t end = text.find('"', begin);
+  if (end == text.npos) return std::nullopt;
+  return std::string(text.substr(begin, end - begin));
+}
+
+std::optional<uint32_t> find_cid(std::string_view text, std::string_view name) {
+  const size_t found = text.find(name);
+  if (found == text.npos || found + name.size() + 1 > text.size()) return std::nullopt;
+  const std::string digits(text.substr(found + name.size() + 1, 32));
+  uint32_t cid = 0;
+  if (std::sscanf(digits.c_str(), "%" SCNx32, &cid) != 1) return std::nullopt;
+  return cid;
+}
+
+std::string replace_cid(std::string_view text, uint32_t cid) {
+  const size_t own = text.find("CID");
+  const size_t parent = text.find("parentCID");
+  if (parent == text.npos || own >= parent) return std::string(text);
+  return sdk::cat(text.substr(0, own), "CID=", sdk::hex(cid).substr(2), "\n", text.substr(parent));
+}
+
+Result<std::vector<ExtentLine>> parse_extents(std::string_view text) {
+  std::vector<ExtentLine> extents;
+  for (size_t begin = 0; begin < text.size();) {
+    const std::string line(text.substr(begin, kLongestLine));
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    char access[11], type[11], file[512];
+    int64_t sectors = 0;
+    int64_t flat_offset = -1;
+    const int fields = std::sscanf(line.c_str(), "%10s %" SCNd64 " %10s \"%511[^\n\r\"]\" %" SCNd64,
+                                   access, &sectors, type, file, &flat_offset);
+    if (fields >= 4 && std::string_view(access) == "RW") {
+      if (!complete(type, fields, flat_offset))
+        return fail(EINVAL, "Invalid extent line: ", text.substr(begin, end - begin));
+      if (sectors > 0 && known(type))
+        extents.push_back({sectors, type, file, std::max<int64_t>(flat_offset, 0)});
+    }
+    begin = end + 1;
+  }
+  return extents;
+}
+
+std::string to_text(const NewDescriptor& descriptor) {
+  const uint64_t heads = descriptor.adapter_type == "ide" ? 16 : 255;
+  const uint64_t cylinders = descriptor.size / (kSectorsPerTrack * heads * 512);
+  const auto hex = [](uint32_t cid) { return sdk::hex(cid).substr(2); };
+  std::string parent;
+  if (descriptor.parent_file)
+    parent = sdk::cat("parentFileNameHint=\"", *descriptor.parent_file, '"');
+  return sdk::cat(
+      "# Disk DescriptorFile\nversion=1\nCID=", hex(descriptor.cid),
+      "\nparentCID=", hex(descriptor.parent_cid), "\ncreateType=\"", descriptor.create_type, "\"\n",
+      parent, "\n# Extent description\n", descriptor.extent_lines,
+      "\n# The Disk Data Base\n#DDB\n\n", "ddb.virtualHWVersion = \"", descriptor.hardware_version,
+      "\"\nddb.geometry.cylinders = \"", cylinders, "\"\nddb.geometry.heads = \"", heads,
+      "\"\nddb.geometry.sectors = \"", kSectorsPerTrack, "\"\nddb.adapterType = \"",
+      descriptor.adapter_type, "\"\nddb.toolsVersion = \"", descriptor.tools_version, "\"\n");
+}
+
+}  // namespace instar::vmdk

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file descriptor.hpp The text of a VMDK image: its identity, its parent and its extents. */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/cpp/result.hpp"
+
+namespace instar::vmdk {
+
+/** A line such as: RW 4192256 SPARSE "disk-s001.vmdk" */
+struct ExtentLine {
+  int64_t sectors = 0;
+  std::string type;
+  std::string file;
+  int64_t flat_offset = 0;  ///< sectors; FLAT
+};
+
+/** What is in quotes behind `name`, a '=' and a quote; nullopt if it isn't there. */
+std::optional<std::string> find_quoted(std::string_view text, std::string_view name);
+/** The hexadecimal number behind "CID=" or "parentCID=". */
+std::optional<uint32_t> find_cid(std::string_view text, std::string_view name);
+/** The same text with another CID. */
+std::string replace_cid(std::string_view text, uint32_t cid);
+/** Lines that are no extents are passed over, as QEMU does. */
+sdk::Result<std::vector<ExtentLine>> parse_extents(std::string_view text);
+
+struct NewDescriptor {
+  uint32_t cid = 0;
+  uint32_t parent_cid = UINT32_MAX;
+  std::string create_type;
+  std::optional<std::string> parent_file;
+  std::string extent_lines;
+  std::string hardware_version;
+  std::string adapter_type;
+  std::string tools_version;
+  uint64_t size = 0;  ///< bytes
+};
+std::string to_text(const NewDescriptor& descriptor);
+
+}  // namespace instar::vmdk

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * @file image.hpp
+ * An open VMDK image: extents, one behind another. Any calls at once; each extent has locks of its
+ * own. The CID changes with the first write after opening, as overlays tell by it that their base
+ * was changed.
+ */
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "plugins/formats/vmdk/descriptor.hpp"
+#include "plugins/formats/vmdk/extent.hpp"
+#include "sdk/cpp/driver.hpp"
+
+namespace instar::vmdk {
+
+class Image {
+ public:
+  static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
+  static sdk::Status create(sdk::CreateContext& context);
+  static int probe(sdk::ConstBytes head, std::string_view filename);
+  static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
+
+  uint64_t size() const { return extents_.empty() ? 0 : extents_.back().end(); }
+  void limits(instar_node_limits& limits) const;
+  sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
+  sdk::Status write(const sdk::Call& call, uint64_t offset, sdk::IoVec from, uint32_t flags);
+  sdk::Status write_zeroes(const sdk::Call& call, uint64_t offset, uint64_t length, uint32_t flags);
+  sdk::Status flush(const sdk::Call& call);
+  sdk::Result<size_t> extents(const sdk::Call& call, uint64_t offset, uint64_t length,
+                              instar_extent* out, size_t max);
+  sdk::Status close(const sdk::Call& call);
+
+  bool offers(std::string_view id) const;
+  void info(sdk::JsonWriter& json) const;
+  sdk::Result<uint64_t> allocated_size();
+  sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
+                    const instar_sink* messages, const instar_progress* progress);
+  sdk::Result<size_t> prepare_write(const sdk::Call& call, uint64_t offset, uint64_t length,
+                                    instar_placement* out, size_t max);
+  sdk::Status commit_write(const sdk::Call& call, const instar_placement* placements, size_t count);
+  void abort_write(const instar_placement* placements, size_t count);
+  sdk::Result<int64_t> pack(const sdk::Call& call, sdk::ConstBytes block, sdk::Bytes out);
+  sdk::Status store(const sdk::Call& call, uint64_t offset, size_t length, sdk::ConstBytes packed);
+
+ private:
+  explicit Image(uint32_t flags) : flags_(flags) {}
+  sdk::Status open_first_file(sdk::OpenContext& context);
+  sdk::Status open_descriptor(sdk::OpenContext& context, uint64_t offset);
+  sdk::Status open_extent(sdk::OpenContext& context, const ExtentLine& line);
+  sdk::Status add_sparse(sdk::OpenContext& context, sdk::HostFile file, const GrainLayout& layout,
+                         Extent extent);
+  sdk::Status open_backing(sdk::OpenContext& context);
+  sdk::Result<std::string> descriptor_text(const sdk::Call& call);
+  sdk::Status begin_change(const sdk::Call& call);
+
+  bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
+  Extent& extent_at(uint64_t offset);
+  bool uniform() const;
+  /** Calls each(extent, offset, length) for the extents that [offset, offset + length) lies in. */
+  template <class Each>
+  sdk::Status walk(uint64_t offset, uint64_t length, Each each);
+
+  const uint32_t flags_;
+  sdk::HostFile file_;
+  uint64_t descriptor_offset_ = 0;  ///< bytes
+  std::string create_type_;
+  uint32_t cid_ = 0;
+  uint32_t parent_cid_ = 0;
+  std::string backing_name_;
+  std::vector<Extent> extents_;
+  std::mutex mutex_;  ///< guards changed_ and the descriptor
+  bool changed_ = false;
+};
+
+}  // namespace instar::vmdk
