@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "host_file.hpp"

@@ -18,6 +18,12 @@ inline Result<instar_preallocation> parse_preallocation(const std::string& mode)
   return fail(EINVAL, "invalid parameter value: ", mode);
 }
 
+/** @param mode enum instar_preallocation */
+inline const char* preallocation_name(uint32_t mode) {
+  constexpr const char* kNames[] = {"off", "metadata", "falloc", "full"};
+  return mode < 4 ? kNames[mode] : "?";
+}
+
 /** For formats without a mode of their own: what a file can do. */
 inline Result<instar_preallocation> file_preallocation(const Options& options) {
   const std::string text = options.text("preallocation", "off");

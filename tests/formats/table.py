@@ -32,6 +32,8 @@ def words(start, count, width=4):
 VDI = words(0x40, 5) + words(0x154, 7) + ((0x170, 8),) + words(0x178, 4) + words(0x188, 16) + words(0x200, 8)
 
 VMDK = words(4, 2) + words(12, 4, 8) + ((44, 4),) + words(48, 3, 8) + ((77, 2),) + words(0x200, 90) + words(21 * 512, 3)
+QED = words(0, 4) + words(16, 5, 8) + words(56, 2) + words(65536, 4, 8) + words(5 * 65536, 8, 8)
+QED_SMALL = words(0, 4) + words(16, 5, 8) + words(56, 2) + words(4096, 4, 8) + words(3 * 4096, 8, 8)
 BOCHS = words(0x40, 8)
 CLOOP = words(0x80, 2) + words(0x88, 10, 8)
 
@@ -59,6 +61,9 @@ ROWS = (
     Row("vmdk", "subformat=twoGbMaxExtentSparse,adapter_type=buslogic", fields=words(0, 120), own=LARGE),
     Row("vmdk", "subformat=twoGbMaxExtentFlat,adapter_type=legacyESX", fields=words(0, 120), own=LARGE),
     Row("vmdk", "subformat=streamOptimized", fields=VMDK, preallocates=False, layout=False, own=(*LARGE, "bench")),
+    Row("qed", fields=QED, preallocates=False),
+    Row("qed", "cluster_size=4k,table_size=2", fields=QED_SMALL, preallocates=False),
+    Row("qed", size=0, preallocates=False),
     Row("bochs", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),
