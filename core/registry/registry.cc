@@ -60,7 +60,8 @@ int score_of(const Provider& format, const Evidence& file, bool strict) {
     const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
                                  [&](const auto& match) { return holds(match, file); });
     if (!all || !counts(rule, strict)) continue;
-    best = std::max(best, rule.by_code ? code_score(format, file.head, file.filename) : rule.score);
+    best = std::max(best, rule.by_code ? code_score(format, file.head, std::string(file.filename))
+                                       : rule.score);
   }
   return best;
 }
