@@ -68,7 +68,6 @@ class RegistryTest : public ::testing::Test {
   } plugins_{lib_};
   std::vector<std::string> files_;
   std::vector<std::string> warnings_;
-
 };
 
 TEST_F(RegistryTest, FindsByNameAndAlias) {
