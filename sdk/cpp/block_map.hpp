@@ -186,10 +186,12 @@ class BlockMap {
     const std::lock_guard lock(mutex_);
     size_t count = 0;
     for (uint64_t at = offset; at < offset + length && count < max; ++count) {
-      INSTAR_TRY(const Run run, next_run(call, at, offset + length));
-      out[count] = {run.end - at, 0, 0, 0};
-      describe(run, out[count]);
-      at = run.end;
+      const auto run = next_run(call, at, offset + length);
+      if (!run && count > 0) break;  // what lies before it is known
+      if (!run) return run.error();
+      out[count] = {run->end - at, 0, 0, 0};
+      describe(*run, out[count]);
+      at = run->end;
     }
     return count;
   }
@@ -322,9 +324,11 @@ class BlockMap {
     run.end = std::min(limit, origin + run.block.count * geometry_.block_size);
     if (run.block.kind == Block::Kind::kPartial) return part_of(call, run);
     while (run.end < limit && run.block.kind != Block::Kind::kPacked) {
-      INSTAR_TRY(const Block next, table_.lookup(call, block_of(run.end)));
-      if (next.kind != run.block.kind || (data && next.offset != first + (run.end - origin))) break;
-      run.end = std::min(limit, run.end + next.count * geometry_.block_size);
+      const auto next = table_.lookup(call, block_of(run.end));
+      if (!next) break;  // for who asks for that block
+      if (next->kind != run.block.kind || (data && next->offset != first + (run.end - origin)))
+        break;
+      run.end = std::min(limit, run.end + next->count * geometry_.block_size);
     }
     return run;
   }

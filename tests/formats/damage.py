@@ -12,6 +12,8 @@ from probe import LIMITS, WALL_SECONDS, accepted, ended_badly, same_contents
 
 COMMANDS = (("info", "-f", "{f}", "image"), ("info", "--output=json", "image"), ("check", "-f", "{f}", "image"), ("map", "-f", "{f}", "--output=json", "image"),
             ("convert", "-f", "{f}", "-O", "raw", "image", "out"), ("convert", "-n", "-O", "{f}", "source.raw", "image"))
+# What the genuine tool does not do, and ours does: streams are written over, QED tables may have one cluster.
+MORE = ("Could not write to allocated cluster for streamOptimized", "QED table offset is invalid")
 LARGEST = 1 << 33  # bytes of virtual size that are visited
 OUTPUT_LIMIT = (*LIMITS[:-1], "--fsize=4194304", "--")  # a line for each of a billion errors is not waited for
 
@@ -90,6 +92,10 @@ class Damages:
     def compared(self, top, args, wanted, got):
         if "Unable to allocate memory" in wanted.err:  # for tables of a size that we do without
             return []
+        if any(text in wanted.err for text in MORE):
+            return []
+        if args[0] == "map" and wanted.status:  # how much of the map is printed before the error is open
+            wanted, got = wanted._replace(out=""), got._replace(out="")
         if "Can't get image size" in wanted.err and not accepted(args, got):
             return []  # larger than any file can be
         if accepted(args, wanted) != accepted(args, got) or (args[0] in ("info", "check", "map") and args[0] not in self.row.own):
