@@ -5,6 +5,7 @@ tool accepts and refuses the same, says the same, and reads the same."""
 import random
 import signal
 
+import checksums
 import samples
 from harness.tool import differences
 from operations import content
@@ -59,6 +60,7 @@ class Damages:
                                  source.getrandbits(bits), source.getrandbits(bits) & source.getrandbits(bits) & source.getrandbits(bits))) % (1 << bits)
             image[offset : offset + width] = new.to_bytes(width, self.row.order)
             said.append(f"{offset:#x} = {new:#x}")
+        checksums.renew(self.row.format, image)
         return bytes(image), ", ".join(said)
 
     def judge(self, top, image):

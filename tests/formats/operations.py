@@ -5,6 +5,7 @@ import json
 import random
 import re
 import shutil
+import subprocess
 
 import samples
 from harness.tool import Result, differences, without_length
@@ -101,6 +102,17 @@ class Operations:
                     yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *results)
             if "map" in self.row.own:
                 yield f"map says what there is, made by {maker.label}", self.mapped(folder)
+        if self.row.seven_zip:
+            yield "7z reads what ours wrote", self.seven_zip(self.folders["ours"])
+
+    def seven_zip(self, folder):
+        """A reader that shares no code with either tool."""
+        shutil.copyfile(folder / "image", folder / f"image.{self.row.seven_zip}")
+        with open(folder / "out.raw", "wb") as out:
+            done = subprocess.run(["7z", "e", "-so", folder / f"image.{self.row.seven_zip}"], stdout=out, stderr=subprocess.PIPE, check=False)
+        if done.returncode:
+            return [f"7z: {done.stderr.decode(errors='replace').strip()}"]
+        return self.is_content((folder / "out.raw").read_bytes())
 
     def found(self):
         """An image that is only read."""
@@ -133,7 +145,9 @@ class Operations:
 
     def reads(self, reader, folder, image):
         reader.must("convert", *(("-f", self.row.format) if self.row.told else ()), "-O", "raw", image, "out.raw", cwd=folder)
-        read = (folder / "out.raw").read_bytes()
+        return self.is_content((folder / "out.raw").read_bytes())
+
+    def is_content(self, read):
         if read[: len(self.data)] == self.data and not any(read[len(self.data) :]):
             return []
         first = next((i for i, (a, b) in enumerate(zip(read, self.data)) if a != b), None)

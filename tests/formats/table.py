@@ -18,6 +18,7 @@ class Row(NamedTuple):
     preallocates: bool = True  # preallocation=full and falloc do what they say, where the genuine tool does nothing
     told: bool = False  # qemu-img does not recognize it
     layout: bool = True  # an empty image is as long as the genuine tool's
+    seven_zip: str = ""  # the ending of file names by which 7z knows the format
     own: tuple = ()  # commands that know more of the image than the genuine tool, on purpose
 
     @property
@@ -37,9 +38,11 @@ QED_SMALL = words(0, 4) + words(16, 5, 8) + words(56, 2) + words(4096, 4, 8) + w
 BOCHS = words(0x40, 8)
 CLOOP = words(0x80, 2) + words(0x88, 10, 8)
 
-VPC = words(0x200, 2) + ((0x210, 8), (0x218, 4), (0x21C, 4), (0x220, 4)) + words(0x600, 4)
+VPC = ((0x8, 4), (0x10, 8), (0x1C, 4), (0x30, 8), (0x38, 2), (0x3A, 1), (0x3B, 1)) + words(0x200, 2) + ((0x210, 8), (0x218, 4), (0x21C, 4), (0x220, 4)) + words(0x600, 4)
+VPC_FIXED = tuple((5257216 + offset, width) for offset, width in ((0x8, 4), (0x1C, 4), (0x30, 8), (0x38, 2), (0x3A, 1), (0x3B, 1), (0x3C, 4)))
 VHDX_BAT = words(0x200000, 5, 8)
-VHDX = VHDX_BAT + ((0x30000A, 2),) + words(0x300030, 3) + words(0x310000, 2) + ((0x310008, 8),) + words(0x310020, 2)
+VHDX_HEADER = ((0x20008, 8), (0x20040, 2), (0x20042, 2), (0x20044, 4), (0x20048, 8))
+VHDX = VHDX_BAT + VHDX_HEADER + ((0x30008, 4), (0x30020, 8), (0x30028, 4), (0x30040, 8), (0x30048, 4)) + ((0x30000A, 2),) + words(0x300030, 3) + words(0x310000, 2) + ((0x310008, 8),) + words(0x310020, 2)
 LARGE = ("create -f vmdk made 1E",)  # the genuine tool makes an image that it can't open
 
 ROWS = (
@@ -47,14 +50,14 @@ ROWS = (
     Row("vdi", "static=on", fields=VDI),
     Row("vdi", size=0, fields=VDI),
     Row("vdi", size=1000),
-    Row("vpc", fields=VPC, order="big"),
-    Row("vpc", "force_size=on", size=1000),
-    Row("vpc", "subformat=fixed", told=True),
+    Row("vpc", fields=VPC, order="big", seven_zip="vhd"),
+    Row("vpc", "force_size=on", size=1000, seven_zip="vhd"),
+    Row("vpc", "subformat=fixed", fields=VPC_FIXED, order="big", told=True, seven_zip="vhd"),
     Row("vpc", size=0),
     Row("vhdx", "block_size=1M", fields=VHDX, own=("map", "measure")),
-    Row("vhdx", size=1000, own=("map", "measure")),
+    Row("vhdx", size=1000, own=("map", "measure"), seven_zip="vhdx"),
     Row("vhdx", "subformat=fixed,block_size=2M", fields=VHDX, own=("map", "measure")),
-    Row("vhdx", "block_state_zero=off,log_size=3M", own=("map", "measure")),
+    Row("vhdx", "block_state_zero=off,log_size=3M", size=5 * MIB + 4 * KIB, own=("map", "measure"), seven_zip="vhdx"),
     Row("vmdk", fields=VMDK, own=LARGE),
     Row("vmdk", "zeroed_grain=on,adapter_type=lsilogic,compat6=on", fields=VMDK, own=LARGE),
     Row("vmdk", "subformat=monolithicFlat,hwversion=9,toolsversion=11", fields=words(0, 120), own=LARGE),

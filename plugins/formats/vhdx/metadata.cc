@@ -16,6 +16,7 @@ using sdk::Status;
 
 namespace {
 
+constexpr uint64_t kMostOffset = sdk::round_down(INT64_MAX, 1u << 30);  // as QEMU has it
 constexpr uint32_t kLongestItem = 1u << 20;  // as the specification has it
 
 sdk::Error bare(int code) {
@@ -27,8 +28,7 @@ Result<std::unique_ptr<RegionTable>> read_region_table(const Call& call, Metadat
   auto table = std::make_unique<RegionTable>();
   for (const uint64_t offset : kRegionTableOffsets) {
     INSTAR_CHECK(cache.read(call, offset, table.get(), sizeof *table));
-    if (table->signature == kRegionSignature && has_checksum(table.get(), sizeof *table) &&
-        table->entry_count <= kMostRegions)
+    if (table->signature == kRegionSignature && has_checksum(table.get(), sizeof *table))
       return table;
   }
   return bare(EINVAL);
@@ -43,6 +43,7 @@ struct Regions {
 Result<Regions> read_regions(const Call& call, MetadataCache& cache, std::vector<Area>& areas,
                              const Say& say) {
   INSTAR_TRY(const auto table, read_region_table(call, cache));
+  if (table->entry_count > kMostRegions) return bare(EINVAL);
   Regions regions;
   bool has_bat = false;
   bool has_metadata = false;
@@ -95,11 +96,12 @@ Status read_item(const Call& call, MetadataCache& cache, uint64_t position, Valu
 }
 
 Status check_values(const Metadata& metadata) {
-  if (metadata.block_size < kSmallestBlock || metadata.block_size > kLargestBlock ||
-      !std::has_single_bit(metadata.block_size))
+  if (metadata.block_size < kSmallestBlock || metadata.block_size > kLargestBlock)
     return bare(EINVAL);
   if (metadata.sector_size != 512 && metadata.sector_size != 4096) return bare(ENOTSUP);
+  if (!std::has_single_bit(metadata.block_size)) return bare(EINVAL);
   if (metadata.size > kMostBytes) return bare(EINVAL);
+  if (metadata.bat_offset > kMostOffset - metadata.bat_length) return bare(EIO);
   if (metadata.entries() > metadata.bat_length / sizeof(uint64_t)) return bare(EINVAL);
   return {};
 }
