@@ -3,8 +3,6 @@
 
 import concurrent.futures
 import contextlib
-import pathlib
-import random
 import re
 import shutil
 import signal
@@ -13,23 +11,13 @@ import threading
 import time
 
 from harness.tool import ENVIRONMENT, differences
+from content import SIZE, make_content
+from kit import conformance
 from servers import Server, free_port, make_certificates, missing, nbdkit, running
 
-SIZE = 4 << 20
 NEEDS = ("nbdkit", "certtool", "psktool")
 URI = "nbd+unix:///?socket=s"
-SLOW = ("--filter=delay", "rdelay=50ms", "wdelay=50ms")
-
-
-def make_content(path, seed=1):
-    """Data, zeroes and holes."""
-    rng = random.Random(seed)
-    with open(path, "wb") as file:
-        for at in range(0, SIZE, 262144):
-            if rng.random() < 0.5:
-                file.seek(at)
-                file.write(rng.randbytes(131072) + bytes(65536))
-        file.truncate(SIZE)
+SLOW = ("--filter=delay", "rdelay=500ms")  # longer than what the cases wait before they interfere
 
 
 class Nbd:
@@ -260,28 +248,31 @@ class Nbd:
     def interrupted(self, folder):
         """A server that says nothing any more: Ctrl-C ends within a second, also while connecting."""
         make_content(folder / "disk")
-        with running(nbdkit(folder, "file", folder / "disk")) as server:
-            for name, stop_at_once in (("reading", False), ("connecting", True)):
-                slow = "--image-opts", "driver=nbd,path=s"
-                if stop_at_once:
+        for name, silent in (("reading", False), ("connecting", True)):
+            with running(nbdkit(folder, "file", folder / "disk")) as server:
+                if silent:
                     server.kill(signal.SIGSTOP)
-                # pylint: disable-next=consider-using-with  # waited for below
-                process = subprocess.Popen([self.tool.program, "bench", "-c", "100000000", *slow], cwd=folder, env=ENVIRONMENT,
-                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                time.sleep(0.5)
-                server.kill(signal.SIGSTOP)
-                time.sleep(0.2)
-                start = time.monotonic()
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                seconds = time.monotonic() - start
-                server.kill(signal.SIGCONT)
-                right = process.returncode == -signal.SIGINT and seconds < 1.5
-                yield name, [] if right else [f"status {process.returncode} after {seconds:.1f} s"]
+                yield name, self.interrupt(folder, server)
+
+    def interrupt(self, folder, server):
+        """Problems of a bench that is under way when the server falls silent."""
+        with open(folder / "said", "wb") as said:
+            # pylint: disable-next=consider-using-with  # waited for below
+            process = subprocess.Popen([self.tool.program, "bench", "-c", "100000000", "--image-opts", "driver=nbd,path=s"], cwd=folder,
+                                       env=ENVIRONMENT, stdout=said, stderr=said)
+        time.sleep(0.5)
+        server.kill(signal.SIGSTOP)
+        time.sleep(0.2)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        seconds = time.monotonic() - start
+        right = process.returncode == -signal.SIGINT and seconds < 1.5
+        return [] if right else [f"status {process.returncode} after {seconds:.1f} s: {(folder / 'said').read_text()}"]
 
     def errors(self, folder):
         """What the server reports, and a server that comes late."""
@@ -304,10 +295,8 @@ class Nbd:
         yield "open-timeout", [] if got.status == 0 else [str(got)]
 
     def conformance(self, folder):
-        kit = pathlib.Path(self.tool.program).with_name("instar-conformance")
         with running(nbdkit(folder, "memory", 16 << 20)):
-            got = self.tool.run("--target", f"nbd+unix:///?socket={folder}/s", "nbd", cwd=folder, program=kit)
-        yield "", [] if got.status == 0 else [line for line in got.out.splitlines() if line.startswith("Failed")]
+            yield from conformance(self.tool, folder, f"nbd+unix:///?socket={folder}/s", "nbd")
 
     def rates(self, folder):
         make_content(folder / "disk")

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file settings.hpp What a user says of a URL and of how it is read. */
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "sdk/cpp/driver.hpp"
+
+namespace instar::curl {
+
+struct Settings {
+  std::string url;
+  uint64_t read_ahead = 0;          ///< bytes; of requests that are smaller
+  std::chrono::seconds timeout{0};  ///< without a byte; 0: none
+  bool verify = true;               ///< certificates are checked
+  std::string cookie;
+  std::string username, password, proxy_username, proxy_password;
+  bool nameable = true;  ///< the URL says it all
+
+  bool is_http() const { return url.starts_with("http"); }
+};
+
+/** Checks everything; secrets come from objects. @param scheme "http", "ftps", … */
+sdk::Result<Settings> read_settings(const sdk::Host& host, const sdk::Options& options,
+                                    std::string_view scheme);
+
+}  // namespace instar::curl

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/protocols/curl/transfer.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace instar::curl {
+
+namespace {
+
+using sdk::Call;
+
+/** How soon a wish to cancel is seen. */
+constexpr int kPatienceMs = 100;
+
+bool take_number(std::string_view& text, uint64_t& out) {
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (parsed.ec != std::errc()) return false;
+  text.remove_prefix(static_cast<size_t>(parsed.ptr - text.data()));
+  return true;
+}
+
+bool take(std::string_view& text, std::string_view what) {
+  if (!text.starts_with(what)) return false;
+  text.remove_prefix(what.size());
+  return true;
+}
+
+/** The value of the header if the line is that one. */
+std::optional<std::string_view> value_of(std::string_view line, std::string_view name) {
+  if (line.size() <= name.size() || line[name.size()] != ':') return std::nullopt;
+  if (!std::equal(name.begin(), name.end(), line.begin(), [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) ==
+               std::tolower(static_cast<unsigned char>(b));
+      }))
+    return std::nullopt;
+  auto value = line.substr(name.size() + 1);
+  constexpr std::string_view kSpace = " \t\r\n";
+  value.remove_prefix(std::min(value.find_first_not_of(kSpace), value.size()));
+  const size_t end = value.find_last_not_of(kSpace);
+  return value.substr(0, end == value.npos ? 0 : end + 1);
+}
+
+}  // namespace
+
+std::optional<ContentRange> parse_content_range(std::string_view text) {
+  ContentRange range;
+  if (!take(text, "bytes ") || !take_number(text, range.first) || !take(text, "-") ||
+      !take_number(text, range.last) || !take(text, "/") || range.last < range.first)
+    return std::nullopt;
+  if (text == "*") return range;
+  uint64_t total = 0;
+  if (!take_number(text, total) || !text.empty() || range.last >= total) return std::nullopt;
+  range.total = total;
+  return range;
+}
+
+Transfer::Transfer(const Settings& settings)
+    : settings_(settings), multi_(curl_multi_init()), easy_(curl_easy_init()) {}
+
+Transfer::~Transfer() {
+  end();
+  curl_easy_cleanup(easy_);
+  curl_multi_cleanup(multi_);
+}
+
+/** From nothing each time: options of the last request must not stay. */
+void Transfer::set_up() {
+  const auto set = [this](CURLoption option, auto value) {
+    (void)curl_easy_setopt(easy_, option, value);
+  };
+  const auto set_text = [&](CURLoption option, const std::string& text) {
+    if (!text.empty()) set(option, text.c_str());
+  };
+  curl_easy_reset(easy_);
+  const auto seconds = static_cast<long>(settings_.timeout.count());
+  set(CURLOPT_URL, request_.url.c_str());
+  set(CURLOPT_PROTOCOLS_STR, request_.redirected ? "http,https" : "http,https,ftp,ftps");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_FAILONERROR, 1L);
+  set(CURLOPT_ERRORBUFFER, text_.data());
+  set(CURLOPT_SSL_VERIFYPEER, settings_.verify ? 1L : 0L);
+  set(CURLOPT_SSL_VERIFYHOST, settings_.verify ? 2L : 0L);
+  set(CURLOPT_CONNECTTIMEOUT, seconds);
+  if (request_.whole_limit) set(CURLOPT_TIMEOUT, seconds);
+  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_TIME, seconds);
+  set(CURLOPT_NOBODY, request_.head ? 1L : 0L);
+  set(CURLOPT_BUFFERSIZE, 512L << 10);
+  if (request_.length > 0)
+    set_text(CURLOPT_RANGE, sdk::cat(request_.offset, "-", request_.offset + request_.length - 1));
+  set_text(CURLOPT_PROXYUSERNAME, settings_.proxy_username);
+  set_text(CURLOPT_PROXYPASSWORD, settings_.proxy_password);
+  if (request_.private_data) {
+    set_text(CURLOPT_USERNAME, settings_.username);
+    set_text(CURLOPT_PASSWORD, settings_.password);
+    set_text(CURLOPT_COOKIE, settings_.cookie);
+  }
+  set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  set(CURLOPT_HEADERDATA, this);
+  set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
+  set(CURLOPT_WRITEDATA, this);
+}
+
+void Transfer::begin(Request request) {
+  end();
+  request_ = std::move(request);
+  reply_ = {};
+  text_[0] = '\0';
+  set_up();
+  curl_multi_add_handle(multi_, easy_);
+  running_ = true;
+}
+
+bool Transfer::advance(const Call& call, const std::function<bool()>& enough) {
+  while (running_) {
+    int active = 0;
+    curl_multi_perform(multi_, &active);
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &left))
+      if (message->msg == CURLMSG_DONE) finish(message->data.result);
+    if (!running_ || enough()) break;
+    if (call.cancelled()) {
+      reply_.cancelled = true;
+      finish(CURLE_ABORTED_BY_CALLBACK);
+      break;
+    }
+    curl_multi_poll(multi_, nullptr, 0, kPatienceMs, nullptr);
+  }
+  return !running_;
+}
+
+void Transfer::finish(CURLcode result) {
+  reply_.result = result;
+  reply_.error = text_.data();
+  (void)curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &reply_.code);
+  curl_off_t length = -1;
+  if (curl_easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK &&
+      length >= 0)
+    reply_.length = static_cast<uint64_t>(length);
+  const char* url = nullptr;
+  if (curl_easy_getinfo(easy_, CURLINFO_REDIRECT_URL, &url) == CURLE_OK && url != nullptr)
+    reply_.redirect = url;
+  end();
+}
+
+/** What is left of the answer is not wanted. */
+void Transfer::end() {
+  if (running_) curl_multi_remove_handle(multi_, easy_);
+  running_ = false;
+}
+
+const Reply& Transfer::run(const Call& call, Request request) {
+  begin(std::move(request));
+  (void)advance(call, [] { return false; });
+  return reply_;
+}
+
+size_t Transfer::on_header(char* data, size_t size, size_t count, void* self) {
+  static_cast<Transfer*>(self)->take_header({data, size * count});
+  return size * count;
+}
+
+void Transfer::take_header(std::string_view line) {
+  if (line.starts_with("HTTP/")) {  // what an answer before this one said does not count
+    reply_ = {};
+    return;
+  }
+  if (const auto value = value_of(line, "Accept-Ranges")) reply_.accepts_ranges = *value == "bytes";
+  if (const auto value = value_of(line, "Content-Range"))
+    reply_.range = parse_content_range(*value);
+  if (const auto value = value_of(line, "ETag"))
+    if (!value->starts_with("W/")) reply_.tag = *value;
+}
+
+size_t Transfer::on_body(char* data, size_t size, size_t count, void* opaque) {
+  auto* self = static_cast<Transfer*>(opaque);
+  (void)curl_easy_getinfo(self->easy_, CURLINFO_RESPONSE_CODE, &self->reply_.code);
+  const bool wanted = !self->request_.receive ||
+                      self->request_.receive(reinterpret_cast<const uint8_t*>(data), size * count);
+  return wanted ? size * count : 0;
+}
+
+}  // namespace instar::curl
