@@ -30,9 +30,13 @@ std::string file_of(const Graph::Private& graph, const Driver& protocol,
   return filename.substr(prefix->size() + 1);
 }
 
-Creating::Creating(Graph::Private& graph, const Driver& format, const std::string& filename,
+Creating::Creating(Graph::Private& graph, const Driver& format, const CreateSpec& spec,
                    const options::BoundOptions& bound)
-    : graph_(graph), format_(format), filename_(filename), bound_(bound) {
+    : graph_(graph),
+      format_(format),
+      spec_(spec),
+      filename_(spec.staged.empty() ? spec.filename : spec.staged),
+      bound_(bound) {
   creator_.struct_size = sizeof creator_;
   creator_.opaque = this;
   creator_.create_file = &create_file_of;
@@ -40,8 +44,10 @@ Creating::Creating(Graph::Private& graph, const Driver& format, const std::strin
 }
 
 Status Creating::run() {
-  if (format_.is_protocol()) return run_protocol(format_, filename_, options_of(format_));
+  if (format_.is_protocol())
+    return spec_.dry_run ? Status() : run_protocol(format_, filename_, options_of(format_));
   Status result = run_format();
+  if (rehearsed_) return {};
   for (auto& node : open_) {
     OutgoingCall call;
     if (auto closed = node->close(Call(call.abi())); !closed && result) result = std::move(closed);
@@ -58,7 +64,7 @@ Status Creating::run_format() {
   const auto options = options_of(format_);
   instar_create_args args{};
   args.struct_size = sizeof args;
-  args.filename = filename_.c_str();
+  args.filename = spec_.filename.c_str();
   args.options = {options.data(), options.size()};
   args.creator = &creator_;
   instar_call messages = graph_.users_call();
@@ -97,10 +103,12 @@ Status Creating::run_protocol(const Driver& protocol, const std::string& filenam
 std::string Creating::full_name(const char* name) const {
   if (name == nullptr) return filename_;
   if (options::protocol_prefix(name) || options::is_absolute_path(name)) return name;
-  return options::combine_paths(filename_, name);
+  return options::combine_paths(spec_.filename, name);
 }
 
 Status Creating::create_file(const char* name, uint64_t size, instar_node** out) {
+  rehearsed_ = spec_.dry_run;
+  if (rehearsed_) return fail(ECANCELED, errno_text(ECANCELED));
   const std::string filename = full_name(name);
   INSTAR_TRY(const Driver protocol, graph_.find_protocol(filename));
   const std::string size_text = std::to_string(size);

@@ -17,11 +17,11 @@ std::string file_of(const Graph::Private& graph, const Driver& protocol,
 
 class Creating {
  public:
-  /** @param bound the options of the format and the protocol together; outlives this. */
-  Creating(Graph::Private& graph, const Driver& format, const std::string& filename,
+  /** All outlive this. @param bound the options of the format and the protocol together. */
+  Creating(Graph::Private& graph, const Driver& format, const CreateSpec& spec,
            const options::BoundOptions& bound);
 
-  /** Removes what it made if the format fails. */
+  /** Removes what it made if the format fails. A dry run ends where the first file is asked for. */
   Status run();
 
  private:
@@ -40,11 +40,13 @@ class Creating {
 
   Graph::Private& graph_;
   const Driver& format_;
-  const std::string& filename_;
+  const CreateSpec& spec_;
+  const std::string& filename_;  ///< the image's own file as it is called now
   const options::BoundOptions& bound_;
   instar_creator creator_{};
   std::vector<NodePtr> open_;
   std::vector<std::string> made_;
+  bool rehearsed_ = false;  ///< the dry run came to its end
 };
 
 }  // namespace instar::block

@@ -19,6 +19,7 @@
 #include "core/block/reference_gate.hpp"
 #include "core/registry/registry.hpp"
 #include "sdk/abi/measure.h"
+#include "sdk/abi/stream.h"
 
 namespace instar::block {
 
@@ -53,6 +54,8 @@ struct CreateSpec {
   bool size_wins = false;       ///< `size` stands above one among the options
   bool backing_unsafe = false;  ///< -u
   bool quiet = false;           ///< leave the "Formatting" line out
+  std::string staged;           ///< the file that is made now and is called `filename` later
+  bool dry_run = false;         ///< everything is checked, nothing is made
 };
 
 /** One image of a backing chain, as Graph::walk_chain finds it. */
@@ -97,6 +100,14 @@ class Graph {
       const std::function<void(const instar_options& given, uint32_t abilities)>& receive);
   /** Removes a file that was created; nothing where the protocol can't remove. */
   Status remove(const Call& call, const std::string& filename);
+  /** An empty file beside `filename`, for an image that is not to be seen before it is whole. ENOTSUP
+   * where that is made in its place. @param flags enum instar_settle_flags. */
+  Result<std::string> stage(const std::string& filename, uint32_t flags);
+  /** Gives it its name. */
+  Status settle(const std::string& staged, const std::string& filename, uint32_t flags);
+  /** Makes an image as a sequence of bytes. ENOTSUP where the format can't. */
+  Status stream(const Call& call, const std::string& format, const std::string& options,
+                const instar_stream_source& source, const instar_content& out);
   /** The list that -o help prints. */
   Result<std::string> option_help(const std::string& format, const std::string& filename,
                                   bool amend);
@@ -125,6 +136,8 @@ class Graph {
   /** Amends; `options` is -o text. In QEMU's words, without a file name before them. */
   Status amend(Node& image, const std::string& options, bool force,
                const instar_progress& progress);
+  /** The same up to where something would be changed. */
+  Status check_amend(Node& image, const std::string& options);
 
   registry::Registry& registry() { return registry_; }
 

@@ -100,9 +100,17 @@ Result<NodePtr> Graph::open_writable(Node& node) {
   return private_->open_node(std::move(request));
 }
 
-Status Graph::amend(Node& image, const std::string& options, bool force,
-                    const instar_progress& progress) {
-  INSTAR_TRY(const Driver driver, private_->find_driver(image.driver()));
+namespace {
+
+/** What amend gets, after its options were checked. */
+struct Amendment {
+  const instar_amend_ops* ops;
+  void* self;
+  BoundOptions options;
+};
+
+Result<Amendment> plan_amendment(Graph::Private& graph, Node& image, const std::string& options) {
+  INSTAR_TRY(const Driver driver, graph.find_driver(image.driver()));
   const auto& info = driver.provider->info();
   void* self = nullptr;
   const auto* ops = image.interface<instar_amend_ops>(INSTAR_AMEND_ID, &self);
@@ -113,14 +121,29 @@ Status Graph::amend(Node& image, const std::string& options, bool force,
     const std::string name = refused_name(set.error());
     for (const auto& spec : info.create_options)
       if (spec.name == name) set.error().hint = "This option is only supported for image creation";
-    return set;
+    return std::move(set).error();
   }
   INSTAR_CHECK(bound.check_values());
-  const auto items = bound.to_abi();
+  return Amendment{ops, self, std::move(bound)};
+}
+
+}  // namespace
+
+Status Graph::check_amend(Node& image, const std::string& options) {
+  INSTAR_TRY(const auto amendment, plan_amendment(*private_, image, options));
+  (void)amendment;
+  return {};
+}
+
+Status Graph::amend(Node& image, const std::string& options, bool force,
+                    const instar_progress& progress) {
+  INSTAR_TRY(const auto amendment, plan_amendment(*private_, image, options));
+  const auto items = amendment.options.to_abi();
   const instar_options given{items.data(), items.size()};
   OutgoingCall call;
   if (progress.report != nullptr) progress.report(progress.opaque, 0, 1);
-  const int result = ops->amend(self, call.abi(), &given, force ? 1 : 0, &progress);
+  const int result =
+      amendment.ops->amend(amendment.self, call.abi(), &given, force ? 1 : 0, &progress);
   if (progress.report != nullptr) progress.report(progress.opaque, 1, 1);
   return call.status(result);
 }

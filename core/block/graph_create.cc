@@ -155,11 +155,12 @@ Status Graph::create(const CreateSpec& spec) {
   if (needs_size(bound)) return fail(EINVAL, "Image creation needs a size parameter");
   const auto& messages = private_->messages;
   if (!spec.quiet && messages.print != nullptr)
-    messages.print(messages.opaque, cat("Formatting '", spec.filename, "', fmt=", spec.format,
-                                        bound.summary(), "\n"));
+    messages.print(messages.opaque,
+                   cat(spec.dry_run ? "Would format '" : "Formatting '", spec.filename,
+                       "', fmt=", spec.format, bound.summary(), "\n"));
   INSTAR_CHECK(bound.check_values());
   INSTAR_CHECK(check_backing_format(*private_, bound));
-  Status created = Creating(*private_, target.format, spec.filename, bound).run();
+  Status created = Creating(*private_, target.format, spec, bound).run();
   if (!created && created.error().code == EFBIG) return too_large(target.format);
   return created;
 }
@@ -178,15 +179,6 @@ Status Graph::check_create(
   std::erase_if(items, [&](const instar_option& item) { return !bound.has(item.name); });
   receive({items.data(), items.size()}, abilities);
   return {};
-}
-
-Status Graph::remove(const Call& call, const std::string& filename) {
-  INSTAR_TRY(const Driver protocol, private_->find_protocol(filename));
-  INSTAR_TRY(const auto loaded, protocol.provider->load<instar_protocol_ops>());
-  if (loaded.ops->remove == nullptr) return {};
-  OutgoingCall inner(&call);
-  return inner.status(
-      loaded.ops->remove(loaded.host, inner.abi(), file_of(*private_, protocol, filename).c_str()));
 }
 
 Result<std::string> Graph::option_help(const std::string& format, const std::string& filename,

@@ -3,35 +3,23 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
+#include <shared_mutex>
 #include <vector>
 
+#include "core/engine/buffer.hpp"
+#include "core/engine/content_feed.hpp"
 #include "core/engine/copy.hpp"
+#include "core/engine/pipe_source.hpp"
 #include "core/engine/plan.hpp"
 #include "core/engine/pool.hpp"
 #include "core/engine/progress.hpp"
 #include "core/engine/rate_limit.hpp"
 #include "core/engine/target.hpp"
+#include "core/engine/ticket_reader.hpp"
 #include "core/engine/zero_detect.hpp"
 #include "sdk/abi/compress.h"
 
 namespace instar::engine {
-
-/** Page-aligned memory that exists only where it was touched. */
-class Buffer {
- public:
-  explicit Buffer(size_t size);
-  ~Buffer();
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  uint8_t* data() const { return data_; }
-  size_t size() const { return size_; }
-  explicit operator bool() const { return data_ != nullptr; }
-
- private:
-  size_t size_;
-  uint8_t* data_;
-};
 
 class Copier {
  public:
@@ -48,17 +36,16 @@ class Copier {
   };
 
   Status set_up();
+  Status set_up_walk();
   Status set_up_compression();
   void choose_window();
   void choose_offload(PlanOptions& options);
-  void work();
-  Status work_through(Worker& worker);
-  Result<bool> take(Ticket& ticket);
+  Status run_workers();
+  Result<bool> next(Worker& worker);
+  Result<bool> next_of_pipe(Worker& worker);
+  Status make_room(uint64_t size);
   Status process(Worker& worker);
-
-  Status read(const Ticket& ticket, uint8_t* to);
-  Status read_piece(const Segment& piece, uint8_t* to);
-  Status salvage(const Segment& piece, uint8_t* to);
+  Status process_data(Worker& worker, Turn& turn);
 
   Status copy_window(Worker& worker, Turn& turn, uint64_t offset, size_t length, bool more);
   void widen_to_clusters(Worker& worker, uint64_t offset, size_t length) const;
@@ -89,13 +76,14 @@ class Copier {
   std::unique_ptr<SourceWalk> walk_;
   std::unique_ptr<Planner> planner_;
   std::unique_ptr<Progress> progress_;
+  std::unique_ptr<PipeSource> pipe_;
+  uint64_t pipe_tickets_ = 0;
+  std::shared_mutex room_mutex_;  ///< exclusive: the target's size changes
+  uint64_t room_ = 0;             ///< that size
+  TicketReader reader_;
+  ContentFeed feed_;
   RateLimit rate_;
   Turnstile stile_;
-  std::mutex plan_mutex_;
-  bool ended_ = false;
-  std::mutex warn_mutex_;
-  Team team_;
-  JobError error_;
 };
 
 }  // namespace instar::engine

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/engine/copy.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <new>
 
 #include "core/engine/copier.hpp"
+#include "core/engine/crew.hpp"
 #include "sdk/cpp/bytes.hpp"
+#include "sdk/cpp/node_ref.hpp"
 
 namespace instar::engine {
 
@@ -21,6 +20,7 @@ constexpr uint64_t kPackWindow = 1 << 20;
 constexpr uint64_t kCommitWindow = 256 << 10;  // stays in the processor's cache
 constexpr uint64_t kSmallCluster = 256 << 10;
 constexpr uint64_t kLeastClone = 128 << 10;
+constexpr uint64_t kLeastGrowth = 64 << 20;
 
 uint64_t request_alignment(const block::Node& target) {
   uint64_t alignment = target.driver_limits().request_alignment;
@@ -30,17 +30,6 @@ uint64_t request_alignment(const block::Node& target) {
 }
 
 }  // namespace
-
-Buffer::Buffer(size_t size) : size_(size), data_(nullptr) {
-  if (size == 0) return;
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::bad_alloc();
-  data_ = static_cast<uint8_t*>(memory);
-}
-
-Buffer::~Buffer() {
-  if (data_ != nullptr) munmap(data_, size_);
-}
 
 Status copy(const Call& call, const CopyJob& job) {
   return Copier(call, job).run();
@@ -52,17 +41,30 @@ Copier::Copier(const Call& call, const CopyJob& job)
       target_(*job.target),
       rule_(make_sparse_rule(job.min_sparse, request_alignment(*job.target))),
       workers_(choose_workers(job.workers)),
+      reader_(call, job.flags),
+      feed_(job.content),
       rate_(job.rate),
-      stile_(!has(INSTAR_COPY_UNORDERED)),
-      team_(workers_, [this] { work(); }) {}
+      stile_(!has(INSTAR_COPY_UNORDERED)) {}
 
 Status Copier::run() {
   INSTAR_CHECK(set_up());
-  team_.run();
-  return error_.status();
+  INSTAR_CHECK(run_workers());
+  return feed_.finish(total_);
 }
 
 Status Copier::set_up() {
+  if (has(INSTAR_COPY_COMPRESSED)) INSTAR_CHECK(set_up_compression());
+  choose_window();
+  if (has(INSTAR_COPY_STREAM)) {
+    pipe_ = std::make_unique<PipeSource>(job_.source_fd);
+    INSTAR_TRY(room_, job_.target->size());
+    progress_ = std::make_unique<Progress>(instar_progress{}, 0);
+    return {};
+  }
+  return set_up_walk();
+}
+
+Status Copier::set_up_walk() {
   SourceOptions sources;
   sources.nodes = job_.sources;
   sources.offset = job_.source_offset;
@@ -81,14 +83,13 @@ Status Copier::set_up() {
   INSTAR_TRY(const uint64_t room, job_.target->size());
   if (total_ > sdk::round_up(room, 512))
     return fail(EINVAL, "output file is smaller than input file");
-  if (has(INSTAR_COPY_COMPRESSED)) INSTAR_CHECK(set_up_compression());
-  choose_window();
 
   PlanOptions plan;
   plan.total = total_;
   plan.window = window_;
   plan.target_zero = has(INSTAR_COPY_TARGET_ZERO);
   plan.zeroes_are_data = job_.min_sparse == 0 && job_.base == nullptr;
+  plan.look = feed_.wanted();
   if (compress_ != nullptr)
     plan.unit = cluster_;
   else if (!sources.has_backing && target_.cluster() <= kSmallCluster)
@@ -123,6 +124,7 @@ void Copier::choose_window() {
 void Copier::choose_offload(PlanOptions& plan) {
   const RawFile* to = target_.file();
   if (compress_ != nullptr || to == nullptr || has(INSTAR_COPY_SALVAGE) || job_.rate != 0) return;
+  if (feed_.wanted()) return;  // who wants to see the data must have it read
   const bool asked = has(INSTAR_COPY_OFFLOAD);
   if (job_.min_sparse == 0 && !asked) return;  // -S 0 wants space of its own
   if (target_.cluster() > kLeastClone || to->base() % to->block_size() != 0) return;
@@ -139,111 +141,79 @@ void Copier::choose_offload(PlanOptions& plan) {
   plan.offload_least = asked ? plan.offload_unit : kLeastClone;
 }
 
-void Copier::work() {
-  uint64_t at = 0;
-  Status status;
-  try {
-    Worker worker{
-        Buffer(window_), Buffer(compress_ != nullptr ? packed_room(window_) : 0), {}, {}, {}};
-    status = work_through(worker);
-    at = worker.ticket.offset;
-  } catch (const std::bad_alloc&) {
-    status = fail(ENOMEM, errno_text(ENOMEM));
-  }
-  if (status) return;
-  // Who was only told to stop has nothing to say.
-  const bool told = status.error().code == ECANCELED && !call_.cancelled();
-  if (!told) error_.set(at, std::move(status).error());
-  {
-    const std::lock_guard lock(plan_mutex_);
-    ended_ = true;
-  }
-  stile_.stop();
+Status Copier::run_workers() {
+  Crew<Worker> crew(
+      call_, workers_,
+      {[this] {
+         const size_t packed = compress_ != nullptr ? packed_room(window_) : 0;
+         return std::unique_ptr<Worker>(new Worker{Buffer(window_), Buffer(packed), {}, {}, {}});
+       },
+       [this](Worker& worker) { return next(worker); },
+       [this](Worker& worker) { return process(worker); },
+       [this] {
+         stile_.stop();
+         feed_.stop();
+       }});
+  return crew.run();
 }
 
-Status Copier::work_through(Worker& worker) {
-  for (;;) {
-    INSTAR_TRY(const bool more, take(worker.ticket));
-    if (!more) return {};
-    INSTAR_CHECK(process(worker));
-  }
+Result<bool> Copier::next(Worker& worker) {
+  return pipe_ != nullptr ? next_of_pipe(worker) : planner_->next(call_, worker.ticket);
 }
 
-Result<bool> Copier::take(Ticket& ticket) {
-  {
-    const std::lock_guard lock(plan_mutex_);
-    if (ended_) return false;
-    if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
-    INSTAR_TRY(const bool more, planner_->next(call_, ticket));
-    ended_ = !more;
-    if (!more) return false;
-  }
-  // The first ticket is the caller's alone: most small images need no other.
-  if (ticket.number > 0) team_.grow();
+/** Reads the pipe itself, since that has to happen in order. */
+Result<bool> Copier::next_of_pipe(Worker& worker) {
+  Ticket& ticket = worker.ticket;
+  INSTAR_TRY(const size_t length,
+             pipe_->read(call_, worker.data.data(), static_cast<size_t>(window_)));
+  ticket.offset = total_;
+  ticket.length = sdk::round_up(length, uint64_t{512});
+  std::memset(worker.data.data() + length, 0, static_cast<size_t>(ticket.length) - length);
+  total_ += ticket.length;
+  // Known to be the end: the target's last cluster can be treated as such.
+  if (pipe_->ended()) INSTAR_CHECK(make_room(total_));
+  if (total_ > room_) INSTAR_CHECK(make_room(std::max(total_ + kLeastGrowth, 2 * total_)));
+  if (length == 0) return false;
+  ticket.number = pipe_tickets_++;
+  ticket.kind = TicketKind::kData;
   return true;
+}
+
+Status Copier::make_room(uint64_t size) {
+  if (size == room_ || (size < room_ && !has(INSTAR_COPY_RESIZE))) return {};
+  if (!has(INSTAR_COPY_RESIZE)) return fail(EINVAL, "output file is smaller than input file");
+  const std::unique_lock alone(room_mutex_);
+  INSTAR_CHECK(sdk::NodeRef(job_.target->abi()).resize(call_, size));
+  room_ = size;
+  target_.refresh_size();
+  return {};
 }
 
 Status Copier::process(Worker& worker) {
   const Ticket& ticket = worker.ticket;
-  Turn turn(stile_, ticket.number);
-  if (ticket.kind == TicketKind::kZero)
-    return target_.write_zeroes(call_, turn, ticket.offset, ticket.length);
-  if (ticket.kind == TicketKind::kOffload) {
-    INSTAR_CHECK(copy_offload(worker, turn));
-  } else {
-    INSTAR_CHECK(read(ticket, worker.data.data()));
-    if (compress_ != nullptr)
-      INSTAR_CHECK(copy_compressed(worker, turn));
+  const std::shared_lock steady(room_mutex_);
+  {
+    Turn turn(stile_, ticket.number);
+    if (ticket.kind == TicketKind::kZero)
+      INSTAR_CHECK(target_.write_zeroes(call_, turn, ticket.offset, ticket.length));
+    else if (ticket.kind == TicketKind::kOffload)
+      INSTAR_CHECK(copy_offload(worker, turn));
     else
-      INSTAR_CHECK(
-          copy_window(worker, turn, ticket.offset, static_cast<size_t>(ticket.length), false));
+      INSTAR_CHECK(process_data(worker, turn));
   }
-  progress_->add(ticket.length);
+  const bool data = ticket.kind == TicketKind::kData || ticket.kind == TicketKind::kLook;
+  INSTAR_CHECK(feed_.put(ticket, data ? worker.data.data() : nullptr));
+  if (ticket.kind == TicketKind::kData || ticket.kind == TicketKind::kOffload)
+    progress_->add(ticket.length);
   return {};
 }
 
-Status Copier::read(const Ticket& ticket, uint8_t* to) {
-  for (const auto& piece : ticket.pieces) {
-    const auto status = read_piece(piece, to + (piece.offset - ticket.offset));
-    if (!status)
-      return fail(status.error().code, "error while reading at byte ", ticket.offset, ": ",
-                  errno_text(status.error().code));
-  }
-  return {};
-}
-
-Status Copier::read_piece(const Segment& piece, uint8_t* to) {
-  const auto length = static_cast<size_t>(piece.length);
-  if (piece.kind == SegmentKind::kZero) {
-    std::memset(to, 0, length);
-    return {};
-  }
-  if (piece.file != nullptr && !piece.file->direct()) {
-    const int result = piece.file->read(piece.file_offset, to, length);
-    if (result == 0) return {};
-    if (!has(INSTAR_COPY_SALVAGE)) return fail(-result, errno_text(-result));
-    return salvage(piece, to);
-  }
-  auto status = piece.node->read(call_, piece.node_offset, to, length);
-  if (status || !has(INSTAR_COPY_SALVAGE)) return status;
-  return salvage(piece, to);
-}
-
-/** Sector by sector; those that can't be read become zeroes. */
-Status Copier::salvage(const Segment& piece, uint8_t* to) {
-  constexpr uint64_t kSector = 512;
-  for (uint64_t done = 0; done < piece.length; done += kSector) {
-    if (call_.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
-    const auto length = static_cast<size_t>(std::min(kSector, piece.length - done));
-    const auto status = piece.node->read(call_, piece.node_offset + done, to + done, length);
-    if (status) continue;
-    std::memset(to + done, 0, length);
-    if (has(INSTAR_COPY_QUIET)) continue;
-    const std::lock_guard lock(warn_mutex_);
-    call_.warn(sdk::cat("error while reading offset ", piece.node_offset + done, ": ",
-                        errno_text(status.error().code)));
-  }
-  return {};
+Status Copier::process_data(Worker& worker, Turn& turn) {
+  const Ticket& ticket = worker.ticket;
+  if (pipe_ == nullptr) INSTAR_CHECK(reader_.read(ticket, worker.data.data()));
+  if (ticket.kind == TicketKind::kLook) return {};
+  if (compress_ != nullptr) return copy_compressed(worker, turn);
+  return copy_window(worker, turn, ticket.offset, static_cast<size_t>(ticket.length), false);
 }
 
 }  // namespace instar::engine

@@ -30,6 +30,8 @@ struct CopyJob {
   uint64_t rate = 0;           ///< bytes a second; 0 = no limit
   uint32_t workers = 0;        ///< 0 = the engine's choice
   instar_progress progress{};  ///< in bytes of data; never called when there are none
+  instar_content content{};    ///< gets what was read from the sources; data nullptr: nobody does
+  int source_fd = -1;          ///< with INSTAR_COPY_STREAM
 };
 
 /**

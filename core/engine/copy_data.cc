@@ -93,10 +93,7 @@ Result<bool> Copier::looks_sparse(const Segment& piece, uint64_t at) {
   Segment part = piece;
   part.skip(at - piece.offset);
   part.length = std::min<uint64_t>(part.length, sizeof probe);
-  const auto status = read_piece(part, probe);
-  if (!status)
-    return fail(status.error().code, "error while reading at byte ", at, ": ",
-                errno_text(status.error().code));
+  INSTAR_CHECK(reader_.read(part, at, probe));
   return sdk::is_zero(probe, static_cast<size_t>(part.length));
 }
 
@@ -123,10 +120,7 @@ Status Copier::copy_piecewise(Worker& worker, Turn& turn, uint64_t begin, uint64
     Segment part = piece;
     part.skip(at - piece.offset);
     part.length = std::min(window_, end - at);
-    const auto status = read_piece(part, worker.data.data());
-    if (!status)
-      return fail(status.error().code, "error while reading at byte ", at, ": ",
-                  errno_text(status.error().code));
+    INSTAR_CHECK(reader_.read(part, at, worker.data.data()));
     INSTAR_CHECK(copy_window(worker, turn, at, static_cast<size_t>(part.length), true));
   }
   return {};

@@ -8,7 +8,6 @@
 namespace instar::engine {
 
 namespace {
-constexpr uint64_t kLongestZero = 1 << 30;
 constexpr uint64_t kLongestOffload = 256 << 20;
 }  // namespace
 
@@ -50,12 +49,16 @@ bool Planner::offloadable(uint64_t* wait) const {
 bool Planner::take_idle(Ticket& out) {
   const uint64_t covered = idle() ? idle_units() : 0;
   if (covered == 0) return false;
-  const bool silent = current_.kind == SegmentKind::kBacking || options_.target_zero;
-  const uint64_t most = std::max(sdk::round_down(kLongestZero, options_.unit), options_.unit);
+  const bool backing = current_.kind == SegmentKind::kBacking;
+  const bool look = backing && options_.look;
+  const bool silent = (backing && !look) || (!backing && options_.target_zero);
+  const uint64_t wanted = look ? options_.window : options_.zero_window;
+  const uint64_t most = std::max(sdk::round_down(wanted, options_.unit), options_.unit);
   const uint64_t length = silent ? covered : std::min(covered, most);
-  out.kind = TicketKind::kZero;
+  out.kind = look ? TicketKind::kLook : TicketKind::kZero;
   out.offset = current_.offset;
   out.length = silent ? 0 : length;
+  if (look) append(out.pieces, current_, length);
   current_.skip(length);
   return true;
 }

@@ -13,6 +13,7 @@ namespace instar::engine {
 enum class TicketKind {
   kData,    ///< read, look for zeroes, write
   kZero,    ///< make the target read as zeroes
+  kLook,    ///< to be read and not written: the target shows it already
   kOffload  ///< one plain piece that the file system may share or move by itself
 };
 
@@ -22,7 +23,7 @@ struct Ticket {
   TicketKind kind = TicketKind::kData;
   uint64_t offset = 0;
   uint64_t length = 0;
-  std::vector<Segment> pieces;  ///< kData, kOffload: cover it exactly
+  std::vector<Segment> pieces;  ///< not kZero: cover it exactly
 };
 
 /** Bytes. */
@@ -31,7 +32,9 @@ struct PlanOptions {
   uint64_t unit = 1;    ///< data tickets begin and end at multiples of it, or at the end
   uint64_t window = 0;  ///< longest data ticket; a multiple of unit
   bool target_zero = false;
-  bool zeroes_are_data = false;  ///< -S 0
+  bool zeroes_are_data = false;    ///< -S 0
+  bool look = false;               ///< what a backing file shows makes kLook tickets
+  uint64_t zero_window = 1 << 30;  ///< longest zero ticket
   /** Granularity of kOffload tickets, a power of two; 0 = none are made. */
   uint64_t offload_unit = 0;
   uint64_t offload_least = 0;

@@ -22,8 +22,7 @@ Error write_error(uint64_t offset, int code) {
 }
 
 Target::Target(block::Node& node) : node_(node) {
-  const auto size = node.size();
-  size_ = size ? *size : 0;
+  refresh_size();
   // What must be stable before it counts as written has to pass the node.
   if ((node.open_flags() & INSTAR_OPEN_WRITETHROUGH) != 0) return;
   own_file_ = RawFile::of(node);
@@ -45,6 +44,11 @@ Target::Target(block::Node& node) : node_(node) {
     const bool first = child.role == INSTAR_CHILD_FILE && file_ == nullptr;
     if (data || first) file_ = child_files_.back().get();
   }
+}
+
+void Target::refresh_size() {
+  const auto size = node_.size();
+  size_ = size ? *size : 0;
 }
 
 const RawFile* Target::child_file(uint32_t child) const {

@@ -44,6 +44,8 @@ class Target {
 
   /** Writes the runs, ascending. Passes the turn as early as may be, unless more is to follow. */
   Status write(const Call& call, Turn& turn, std::span<const WriteRun> runs, bool more = false);
+  /** To be called after the node's size changed; nothing else runs meanwhile. */
+  void refresh_size();
   /** Makes a range read as zeroes; in the ticket's turn. */
   Status write_zeroes(const Call& call, Turn& turn, uint64_t offset, uint64_t length);
   /**

@@ -24,9 +24,9 @@ std::vector<options::ArgumentSpec> argument_specs(const instar_arg_spec* specs, 
   std::vector<options::ArgumentSpec> out;
   out.reserve(count);
   for (size_t i = 0; i < count; ++i)
-    out.push_back({specs[i].id, specs[i].letter, specs[i].takes_value != 0,
+    out.push_back({specs[i].id, specs[i].letter, specs[i].takes_value == 1,
                    specs[i].name != nullptr ? std::string_view(specs[i].name) : std::string_view(),
-                   specs[i].secondary != 0});
+                   specs[i].secondary != 0, specs[i].takes_value == 2});
   return out;
 }
 

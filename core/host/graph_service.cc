@@ -102,6 +102,8 @@ int create(const instar_host*, instar_call* abi, const instar_create_spec* spec)
     wanted.backing_unsafe = (spec->flags & INSTAR_CREATE_BACKING_UNSAFE) != 0;
     wanted.quiet = (spec->flags & INSTAR_CREATE_QUIET) != 0;
     wanted.size_wins = (spec->flags & INSTAR_CREATE_SIZE_WINS) != 0;
+    wanted.dry_run = (spec->flags & INSTAR_CREATE_DRY_RUN) != 0;
+    if (spec->struct_size >= sizeof *spec) wanted.staged = text(spec->staged);
     return graph().create(wanted);
   }));
 }
@@ -232,6 +234,24 @@ int walk_chain(const instar_host*, instar_call* abi, const instar_image_spec* sp
   }));
 }
 
+int stage(const instar_host*, instar_call* abi, const char* filename, uint32_t flags,
+          const instar_sink* name) noexcept {
+  return static_cast<int>(
+      guard(abi, [&](const Call&) { return sdk::send(name, graph().stage(filename, flags)); }));
+}
+
+int settle(const instar_host*, instar_call* abi, const char* staged, const char* filename,
+           uint32_t flags) noexcept {
+  return static_cast<int>(
+      guard(abi, [&](const Call&) { return graph().settle(staged, filename, flags); }));
+}
+
+int check_amend(const instar_host*, instar_call* abi, instar_image* image,
+                const char* options) noexcept {
+  return static_cast<int>(
+      guard(abi, [&](const Call&) { return graph().check_amend(*image->node, text(options)); }));
+}
+
 constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    0,
                                    &open,
@@ -252,7 +272,10 @@ constexpr instar_graph_ops kOps = {sizeof(instar_graph_ops),
                                    &open_writable,
                                    &amend,
                                    &walk_chain,
-                                   &node_name};
+                                   &node_name,
+                                   &stage,
+                                   &settle,
+                                   &check_amend};
 
 }  // namespace
 

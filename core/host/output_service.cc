@@ -14,9 +14,10 @@
 
 /** Behind the handle of the ABI. */
 struct instar_progress_handle {
-  explicit instar_progress_handle(const instar::output::ProgressSettings& settings)
+  instar_progress_handle(const instar::output::ProgressSettings& settings, bool to_stderr)
       : errors(STDERR_FILENO),
-        progress(settings, instar::host::Session::current().standard_output(), errors) {}
+        progress(settings, to_stderr ? errors : instar::host::Session::current().standard_output(),
+                 errors) {}
 
   instar::output::FdSink errors;
   instar::output::Progress progress;
@@ -85,14 +86,16 @@ int map_end(const instar_host*) noexcept {
   }));
 }
 
-output::ProgressSettings progress_settings(uint32_t style, double min_step) {
+output::ProgressSettings progress_settings(uint32_t wanted, double min_step, int fd) {
+  const uint32_t style = wanted & ~uint32_t{INSTAR_PROGRESS_STEPS};
   output::ProgressSettings settings;
   settings.min_step = min_step;
+  settings.in_bytes = style == wanted;
   if (style == INSTAR_PROGRESS_JSON) settings.style = output::ProgressStyle::kJson;
   if (style != INSTAR_PROGRESS_QEMU) return settings;
   settings.style = output::ProgressStyle::kQemu;
   if (Session::current().invocation().strict) return settings;
-  if (const int columns = output::terminal_columns(STDOUT_FILENO); columns > 0) {
+  if (const int columns = output::terminal_columns(fd); columns > 0) {
     settings.style = output::ProgressStyle::kBar;
     settings.columns = columns;
   }
@@ -103,8 +106,11 @@ instar_progress_handle* progress_open(const instar_host*, uint32_t style,
                                       double min_step) noexcept {
   try {
     output::answer_progress_signal();
-    auto handle = std::make_unique<instar_progress_handle>(progress_settings(style, min_step));
-    return handle.release();
+    const bool to_stderr = Session::current().has_mode(INSTAR_OUTPUT_STDOUT_TAKEN) ||
+                           (style & INSTAR_PROGRESS_JSON) != 0;
+    const auto settings =
+        progress_settings(style, min_step, to_stderr ? STDERR_FILENO : STDOUT_FILENO);
+    return std::make_unique<instar_progress_handle>(settings, to_stderr).release();
   } catch (...) {
     return nullptr;
   }
@@ -128,6 +134,14 @@ void progress_close(instar_progress_handle* handle) noexcept {
   delete handle;
 }
 
+void set_mode(const instar_host*, uint32_t mode) noexcept {
+  Session::current().set_mode(mode);
+}
+
+int strict(const instar_host*) noexcept {
+  return Session::current().invocation().strict ? 1 : 0;
+}
+
 constexpr instar_output_ops kOps = {sizeof(instar_output_ops),
                                     0,
                                     &print,
@@ -139,7 +153,9 @@ constexpr instar_output_ops kOps = {sizeof(instar_output_ops),
                                     &map_end,
                                     &progress_open,
                                     &progress,
-                                    &progress_close};
+                                    &progress_close,
+                                    &set_mode,
+                                    &strict};
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "core/objects/objects.hpp"
 #include "core/output/messages.hpp"
 #include "sdk/abi/objects.h"
+#include "sdk/abi/output.h"
 #include "sdk/abi/registry.h"
 
 namespace instar::host {
@@ -75,12 +76,16 @@ Session& Session::current() {
 void Session::print_error(std::string_view message, std::string_view hint) {
   map_printer_.reset();  // a table that ends here
   static_cast<void>(standard_output_.flush());
-  output::write_stderr(output::error_text(invocation_.base_name, message, hint));
+  output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
+                           ? output::json_message("error", message, hint)
+                           : output::error_text(invocation_.base_name, message, hint));
 }
 
 void Session::print_warning(std::string_view message, std::string_view more_lines) const {
   static_cast<void>(standard_output_.flush());
-  output::write_stderr(output::warning_text(invocation_.base_name, message, more_lines));
+  output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
+                           ? output::json_message("warning", message, more_lines)
+                           : output::warning_text(invocation_.base_name, message, more_lines));
 }
 
 }  // namespace instar::host

@@ -46,12 +46,17 @@ class Session {
   /** The table that map is printing, between map_begin and map_end. */
   std::optional<output::MapPrinter>& map_printer() { return map_printer_; }
 
+  /** enum instar_output_mode bits. */
+  void set_mode(uint32_t mode) { mode_ |= mode; }
+  bool has_mode(uint32_t bit) const { return (mode_ & bit) != 0; }
+
   /** To stderr; what stdout has so far goes out first, so that a log has them in order. */
   void print_error(std::string_view message, std::string_view hint);
   void print_warning(std::string_view message, std::string_view more_lines) const;
 
  private:
   Invocation invocation_;
+  uint32_t mode_ = 0;
   mutable output::FdSink standard_output_;
   std::optional<output::MapPrinter> map_printer_;
   registry::Registry registry_;

@@ -17,8 +17,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<const char*, 7> kKindNames = {nullptr,      "format", "protocol", "codec",
-                                                   "encryption", "filter", "command"};
+constexpr std::array<const char*, 8> kKindNames = {nullptr,      "format", "protocol", "codec",
+                                                   "encryption", "filter", "command",  "digest"};
 
 std::string_view view(const json::string& text) {
   return {text.data(), text.size()};

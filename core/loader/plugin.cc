@@ -15,6 +15,7 @@
 #include "core/loader/trust.hpp"
 #include "sdk/abi/codec.h"
 #include "sdk/abi/command.h"
+#include "sdk/abi/digest.h"
 #include "sdk/abi/encryption.h"
 #include "sdk/abi/filter.h"
 #include "sdk/abi/format.h"
@@ -154,6 +155,9 @@ std::shared_ptr<const void> clamped_of_kind(uint32_t kind, const void* table) {
       return clamped<instar_filter_ops>(table, &instar_filter_ops::open);
     case INSTAR_KIND_COMMAND:
       return clamped<instar_command_ops>(table, &instar_command_ops::run);
+    case INSTAR_KIND_DIGEST:
+      return clamped<instar_digest_ops>(table, &instar_digest_ops::open, &instar_digest_ops::close,
+                                        &instar_digest_ops::update, &instar_digest_ops::finish);
     default:
       return nullptr;
   }

@@ -80,7 +80,7 @@ class Reader {
     const ArgumentSpec* spec = find_long(argument, body.substr(0, equals));
     if (spec == nullptr) return;
     if (equals != std::string_view::npos) {
-      if (!spec->takes_value)
+      if (!spec->takes_value && !spec->optional_value)
         return blame(cat("option '--", spec->name, "' doesn't allow an argument"));
       result_.events.push_back({spec->id, body.substr(equals + 1)});
     } else if (!spec->takes_value) {

@@ -28,6 +28,7 @@ struct ArgumentSpec {          // NOLINT(clang-analyzer-optin.performance.Paddin
   /** Can't be shortened where the shortened form means another option: for spellings added to an
    * existing command. */
   bool secondary = false;
+  bool optional_value = false;  ///< may have a value behind a '=' in the long spelling
 };
 
 /** A row with this letter lets "-5G" be an operand (the size of resize). */

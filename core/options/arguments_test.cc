@@ -96,6 +96,14 @@ TEST(Arguments, NegativeNumbersAsOperands) {
             (Events{{1, {}}, {0, "a"}, {0, "-5G"}}));
 }
 
+TEST(Arguments, ValuesThatMayBeLeftOut) {
+  const std::vector<ArgumentSpec> specs{{1, 'p', false, "progress", true, true},
+                                        {2, 'q', false, "q"}};
+  const std::vector<std::string_view> arguments{"--progress=json", "--prog", "-pq", "json"};
+  EXPECT_EQ(parse_arguments(arguments, specs, {"x"}).events,
+            (Events{{1, "json"}, {1, {}}, {1, {}}, {2, {}}, {0, "json"}}));
+}
+
 TEST(Filename, Protocols) {
   EXPECT_EQ(protocol_prefix("foo:bar"), "foo");
   EXPECT_EQ(protocol_prefix(":x"), "");

@@ -51,10 +51,21 @@ std::string image_info_text(const value& document) {
   return text;
 }
 
+/** What a command would do: its document as a tree. */
+std::string dry_run_text(object document) {
+  const std::string command(text_in(document, "command").value_or(""));
+  document.erase("command");
+  document.erase("dry-run");
+  std::string text = cat("Nothing was changed. ", command, " would do this:\n");
+  append_tree(text, document, 1);
+  return text;
+}
+
 std::string human_text(std::string_view kind, const value& document) {
   if (kind == "image-info") return image_info_text(document);
   if (kind == "check" && document.is_object()) return check_text(document.get_object());
   if (kind == "check-chain" && document.is_object()) return chain_text(document.get_object());
+  if (kind == "dry-run" && document.is_object()) return dry_run_text(document.get_object());
   if (kind == "measure" && document.is_object()) return measure_text(document.get_object());
   if (kind == "snapshots" && document.is_array()) {
     std::string text;

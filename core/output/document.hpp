@@ -26,7 +26,7 @@ Result<boost::json::value> read_document(std::string_view json);
 
 /**
  * A whole document as text. Kinds with human text of their own: "image-info" (object, or array for
- * a chain), "check", "check-chain", "measure", "snapshots" (array); every other kind is printed as JSON in both
+ * a chain), "check", "check-chain", "measure", "dry-run", "snapshots" (array); every other kind is printed as JSON in both
  * styles.
  */
 std::string document_text(std::string_view kind, const boost::json::value& document, Style style);

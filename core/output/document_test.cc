@@ -209,5 +209,17 @@ TEST_F(Document, NamesMayBeNoUtf8) {
   EXPECT_FALSE(read_document("{"));
 }
 
+TEST_F(Document, DryRun) {
+  const auto document = read_document(
+      R"({"command":"resize","dry-run":true,"filename":"a","virtual-size":512,"list":["x"]})");
+  ASSERT_TRUE(document);
+  EXPECT_EQ(document_text("dry-run", *document, Style::kHuman),
+            "Nothing was changed. resize would do this:\n"
+            "    list:\n"
+            "        [0]: x\n"
+            "    virtual size: 512\n"
+            "    filename: a\n");
+}
+
 }  // namespace
 }  // namespace instar::output

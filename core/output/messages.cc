@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/base/file.hpp"
+#include "sdk/cpp/json_writer.hpp"
 
 namespace instar::output {
 namespace {
@@ -25,6 +26,13 @@ std::string error_text(std::string_view program, std::string_view message, std::
 std::string warning_text(std::string_view program, std::string_view message,
                          std::string_view hint) {
   return error_text(program, cat("warning: ", message), hint);
+}
+
+std::string json_message(std::string_view kind, std::string_view message, std::string_view hint) {
+  sdk::JsonWriter json;
+  json.begin_object().key(kind).begin_object().field("message", message);
+  if (!hint.empty()) json.field("hint", hint);
+  return json.end_object().end_object().text() + "\n";
 }
 
 void write_stderr(std::string_view text) {

@@ -18,6 +18,10 @@ std::string error_text(std::string_view program, std::string_view message,
 std::string warning_text(std::string_view program, std::string_view message,
                          std::string_view hint = {});
 
+/** {"error": {"message": "…", "hint": "…"}} and a newline; no hint where there is none. @param kind
+ * "error" or "warning" */
+std::string json_message(std::string_view kind, std::string_view message, std::string_view hint);
+
 /** Unbuffered, as one write where the system allows; errors are ignored. [any thread] */
 void write_stderr(std::string_view text);
 

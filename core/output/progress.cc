@@ -45,6 +45,11 @@ std::string duration_text(double seconds) {
   return text;
 }
 
+/** @param done > 0 */
+double seconds_left(double elapsed, uint64_t done, uint64_t total) {
+  return elapsed * static_cast<double>(total - std::min(done, total)) / static_cast<double>(done);
+}
+
 }  // namespace
 
 Progress::Progress(const ProgressSettings& settings, Sink& out, Sink& errors, Clock clock)
@@ -65,8 +70,16 @@ void Progress::report(uint64_t done, uint64_t total) {
       total == 0 ? 100.0 : 100.0 * static_cast<double>(done) / static_cast<double>(total);
   const float percent = std::min(static_cast<float>(exact), 100.0f);
   const std::lock_guard lock(mutex_);
+  if (total == 1) {
+    done *= total_;
+    total = total_;
+  }
+  total_ = total;
   if (settings_.style == ProgressStyle::kBar) return print_bar(percent, done, total);
   if (!is_due(percent)) return;
+  const bool repeated = told_ && percent == last_printed_;
+  told_ = true;
+  if (repeated && settings_.style == ProgressStyle::kJson) return;
   last_printed_ = percent;
   print(percent, done, total);
 }
@@ -92,7 +105,18 @@ void Progress::print_json(float percent, uint64_t done, uint64_t total) {
   std::string line = "{\"percent\": ";
   base::append_fixed(line, percent, 2);
   line += cat(", \"done\": ", done, ", \"total\": ", total, ", \"elapsed\": ");
-  base::append_fixed(line, elapsed(), 3);
+  const double seconds = elapsed();
+  const bool known = done > 0 && seconds > 0;
+  base::append_fixed(line, seconds, 3);
+  if (settings_.in_bytes) {
+    line += ", \"rate\": ";
+    line += known ? cat(static_cast<uint64_t>(static_cast<double>(done) / seconds)) : "null";
+  }
+  line += ", \"eta\": ";
+  if (known)
+    base::append_fixed(line, seconds_left(seconds, done, total), 3);
+  else
+    line += "null";
   out_.write(line + "}\n");
   static_cast<void>(out_.flush());
 }
@@ -123,8 +147,7 @@ void Progress::print_bar(float percent, uint64_t done, uint64_t total) {
   if (last) {
     line += " in " + duration_text(seconds);
   } else if (done > 0) {
-    line += " ETA " + duration_text(seconds * static_cast<double>(total - std::min(done, total)) /
-                                    static_cast<double>(done));
+    line += " ETA " + duration_text(seconds_left(seconds, done, total));
   }
   out_.write(line + "\x1b[K");  // clears what an earlier, longer line left
   static_cast<void>(out_.flush());

@@ -20,14 +20,16 @@ namespace instar::output {
 enum class ProgressStyle {
   kNone,  ///< only answers SIGUSR1
   kQemu,
-  kBar,   ///< for people, on a terminal: a bar, rate and time left
-  kJson,  ///< a line of JSON per step: {"percent": 12.34, "done": 5, "total": 40, "elapsed": 1.25}
+  kBar,  ///< for people, on a terminal: a bar, rate and time left
+  /** A line of JSON per step: {"percent": 12.50, "done": 5, "total": 40, "elapsed": 1.250, "rate": 4,
+   * "eta": 8.750}; times in seconds, the rate in bytes a second, null where it is not known yet. */
+  kJson,
 };
 
 struct ProgressSettings {
   ProgressStyle style = ProgressStyle::kNone;
   double min_step = 1;   ///< percent
-  bool in_bytes = true;  ///< done and total are bytes: the bar shows a rate
+  bool in_bytes = true;  ///< done and total are bytes: there is a rate
   int columns = 80;      ///< of the terminal
 };
 
@@ -40,7 +42,7 @@ class Progress {
   Progress(const ProgressSettings& settings, Sink& out, Sink& errors,
            Clock clock = &std::chrono::steady_clock::now);
 
-  /** done of total; a total of 0 counts as all done. */
+  /** done of total; a total of 0 counts as all done, and one of 1 as that of the last report. */
   void report(uint64_t done, uint64_t total);
 
   /** Ends the line that was shown; in QEMU's style also where none was. */
@@ -60,6 +62,8 @@ class Progress {
   std::mutex mutex_;
   const std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point last_bar_;
+  uint64_t total_ = 0;      ///< of the last report
+  bool told_ = false;       ///< something was printed
   float last_printed_ = 0;  // single precision: its rounding is visible in the digits
 };
 

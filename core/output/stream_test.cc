@@ -186,10 +186,39 @@ TEST(Progress, SignalAsksForOneLine) {
 }
 
 TEST(Progress, Json) {
-  EXPECT_EQ(show({ProgressStyle::kJson, 1}, {{0, 200}, {1, 200}, {50, 200}, {200, 200}}).out,
-            "{\"percent\": 0.00, \"done\": 0, \"total\": 200, \"elapsed\": 0.000}\n"
-            "{\"percent\": 25.00, \"done\": 50, \"total\": 200, \"elapsed\": 0.000}\n"
-            "{\"percent\": 100.00, \"done\": 200, \"total\": 200, \"elapsed\": 0.000}\n");
+  StringSink out;
+  FakeClock clock;
+  Progress progress({ProgressStyle::kJson, 1}, out, out, clock.get());
+  progress.report(0, 1);
+  clock.now += std::chrono::seconds(2);
+  progress.report(1, 200);  // too small a step
+  progress.report(50, 200);
+  clock.now += std::chrono::milliseconds(500);
+  progress.report(200, 200);
+  progress.report(1, 1);  // has been said
+  progress.finish();
+  EXPECT_EQ(
+      out.text(),
+      "{\"percent\": 0.00, \"done\": 0, \"total\": 0, \"elapsed\": 0.000, \"rate\": null, "
+      "\"eta\": null}\n"
+      "{\"percent\": 25.00, \"done\": 50, \"total\": 200, \"elapsed\": 2.000, \"rate\": 25, "
+      "\"eta\": 6.000}\n"
+      "{\"percent\": 100.00, \"done\": 200, \"total\": 200, \"elapsed\": 2.500, \"rate\": 80, "
+      "\"eta\": 0.000}\n");
+}
+
+TEST(Progress, JsonWithoutBytesHasNoRate) {
+  const std::string text = show({ProgressStyle::kJson, 1, false}, {{3, 4}, {1, 1}}).out;
+  EXPECT_EQ(
+      text,
+      "{\"percent\": 75.00, \"done\": 3, \"total\": 4, \"elapsed\": 0.000, \"eta\": null}\n"
+      "{\"percent\": 100.00, \"done\": 4, \"total\": 4, \"elapsed\": 0.000, \"eta\": null}\n");
+}
+
+TEST(Messages, Json) {
+  EXPECT_EQ(json_message("error", "no \"x\"", ""), "{\"error\":{\"message\":\"no \\\"x\\\"\"}}\n");
+  EXPECT_EQ(json_message("warning", "a", "b\nc"),
+            "{\"warning\":{\"message\":\"a\",\"hint\":\"b\\u000ac\"}}\n");
 }
 
 TEST(Progress, Bar) {

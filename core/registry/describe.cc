@@ -225,7 +225,7 @@ Result<std::string> Registry::show_json(const std::string& name) {
   const Entry* entry = entry_named(*index_, name);
   if (entry == nullptr) {
     std::string hint;
-    for (uint32_t kind = INSTAR_KIND_FORMAT; kind <= INSTAR_KIND_COMMAND && hint.empty(); ++kind)
+    for (uint32_t kind = INSTAR_KIND_FORMAT; kind <= INSTAR_KIND_DIGEST && hint.empty(); ++kind)
       hint = package_hint(kind, name);
     return Error{ENOENT, cat("There is no plugin '", name, "'"), hint};
   }

@@ -20,6 +20,7 @@
 #include "core/loader/search.hpp"
 #include "sdk/abi/codec.h"
 #include "sdk/abi/command.h"
+#include "sdk/abi/digest.h"
 #include "sdk/abi/encryption.h"
 #include "sdk/abi/filter.h"
 #include "sdk/abi/format.h"
@@ -46,6 +47,8 @@ template <>
 inline constexpr uint32_t kKindOf<instar_filter_ops> = INSTAR_KIND_FILTER;
 template <>
 inline constexpr uint32_t kKindOf<instar_command_ops> = INSTAR_KIND_COMMAND;
+template <>
+inline constexpr uint32_t kKindOf<instar_digest_ops> = INSTAR_KIND_DIGEST;
 
 /** A loaded implementation: its table, complete and with NULL in absent slots, and the host table
  * that goes into its calls. Valid as long as the process. */

@@ -17,7 +17,7 @@ extern "C" {
 typedef struct instar_arg_spec {
   int32_t id;          /**< the command's own, > 0 */
   char letter;         /**< 0: none */
-  uint8_t takes_value; /**< 1: needs a value */
+  uint8_t takes_value; /**< 1: needs a value; 2: may have one behind a '=' in its long spelling */
   uint8_t secondary;   /**< 1: its shortened forms give way to those of other options */
   uint8_t reserved;
   const char* name; /**< long spelling without dashes, or NULL */

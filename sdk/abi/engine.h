@@ -3,6 +3,7 @@
 #ifndef INSTAR_ABI_ENGINE_H
 #define INSTAR_ABI_ENGINE_H
 
+#include "content.h"
 #include "graph.h"
 #include "host.h"
 #include "types.h"
@@ -19,7 +20,9 @@ enum instar_copy_flags {
   INSTAR_COPY_OFFLOAD = 1u << 2,     /**< -C */
   INSTAR_COPY_SALVAGE = 1u << 3,     /**< read errors become zeroes, with a warning each */
   INSTAR_COPY_TARGET_ZERO = 1u << 4, /**< the target reads as zeroes already */
-  INSTAR_COPY_QUIET = 1u << 5
+  INSTAR_COPY_QUIET = 1u << 5,
+  INSTAR_COPY_STREAM = 1u << 6, /**< what is copied comes from source_fd, to its end */
+  INSTAR_COPY_RESIZE = 1u << 7  /**< with STREAM: the target gets the size that comes out */
 };
 
 /** Copies the guest content of the sources, one behind another, into the target. */
@@ -38,9 +41,45 @@ typedef struct instar_copy_job {
   /* Appended later: an older caller has a smaller struct_size. */
   uint64_t source_offset; /**< bytes of the only source that are left out */
   uint64_t length;        /**< bytes of the only source; 0: to its end */
+  /** Gets what was read from the sources, while it is copied; data NULL: nobody does. */
+  instar_content content;
+  /** With INSTAR_COPY_STREAM: read from where it stands; there are no other sources then. Its last
+   * sector is filled up with zeroes. */
+  int32_t source_fd;
+  uint32_t reserved2;
 } instar_copy_job;
 
-INSTAR_PIN_SIZE(instar_copy_job, 96);
+INSTAR_PIN_SIZE(instar_copy_job, 128);
+
+/** Hands over what images read as, one behind another, in whole sectors. */
+typedef struct instar_read_job {
+  uint32_t struct_size;
+  uint32_t flags; /**< INSTAR_COPY_SALVAGE, INSTAR_COPY_QUIET */
+  instar_image* const* sources;
+  size_t source_count;
+  uint64_t length;  /**< bytes of the only source; 0: to its end */
+  uint32_t workers; /**< 0 = the engine's choice */
+  uint32_t reserved;
+  instar_progress progress; /**< in bytes, zeroes too */
+  instar_content content;
+} instar_read_job;
+
+INSTAR_PIN_SIZE(instar_read_job, 80);
+
+/** Makes an image of a format as a sequence of bytes. */
+typedef struct instar_stream_job {
+  uint32_t struct_size;
+  uint32_t flags; /**< INSTAR_COPY_SALVAGE, INSTAR_COPY_QUIET */
+  instar_image* const* sources;
+  size_t source_count;
+  const char* format;
+  const char* options; /**< -o text, or NULL */
+  instar_content out;
+  instar_content content; /**< gets what is read from the sources; data NULL: nobody does */
+  instar_progress progress;
+} instar_stream_job;
+
+INSTAR_PIN_SIZE(instar_stream_job, 104);
 
 enum instar_compare_verdict {
   INSTAR_COMPARE_EQUAL = 0,
@@ -103,9 +142,13 @@ typedef struct instar_engine_ops {
   int (*commit)(const instar_host* host, instar_call* call, const instar_commit_job* job);
   /** The image's record of its backing file stays as it is. */
   int (*rebase)(const instar_host* host, instar_call* call, const instar_rebase_job* job);
+  /** What the images themselves say to be zero is not read. */
+  int (*read)(const instar_host* host, instar_call* call, const instar_read_job* job);
+  /** -ENOTSUP where the format, or an option, can't be written without going back. */
+  int (*stream)(const instar_host* host, instar_call* call, const instar_stream_job* job);
 } instar_engine_ops;
 
-INSTAR_PIN_SIZE(instar_engine_ops, 40);
+INSTAR_PIN_SIZE(instar_engine_ops, 56);
 
 #ifdef __cplusplus
 }

@@ -39,7 +39,8 @@ INSTAR_PIN_SIZE(instar_image_spec, 56);
 enum instar_create_spec_flags {
   INSTAR_CREATE_QUIET = 1u << 0,
   INSTAR_CREATE_BACKING_UNSAFE = 1u << 1, /**< -u: the backing file is not opened */
-  INSTAR_CREATE_SIZE_WINS = 1u << 2       /**< `size` stands above a size among the options */
+  INSTAR_CREATE_SIZE_WINS = 1u << 2,      /**< `size` stands above a size among the options */
+  INSTAR_CREATE_DRY_RUN = 1u << 3         /**< everything is checked, nothing is made */
 };
 
 /** What to create. */
@@ -52,9 +53,17 @@ typedef struct instar_create_spec {
   const char* backing;        /**< -b or NULL */
   const char* backing_format; /**< -F or NULL */
   uint64_t size;              /**< bytes; UINT64_MAX: not given */
+  /* Appended later: an older caller has a smaller struct_size. */
+  const char*
+      staged; /**< the file that is made now and gets the name `filename` later, as stage gave
+                         it; NULL: none */
 } instar_create_spec;
 
-INSTAR_PIN_SIZE(instar_create_spec, 56);
+INSTAR_PIN_SIZE(instar_create_spec, 64);
+
+enum instar_settle_flags {
+  INSTAR_SETTLE_NO_REPLACE = 1u << 0 /**< -EEXIST where there is a file of that name by now */
+};
 
 /** A run of map, chain resolved. */
 typedef struct instar_map_extent {
@@ -176,9 +185,24 @@ typedef struct instar_graph_ops {
                     void* opaque, instar_chain_fn each);
   /** The top node's name, made up by the host if not the user's. Valid until close. [any] */
   const char* (*node_name)(instar_image* image);
+  /**
+   * Makes an empty file of a name of its own beside `filename`, in which an image can be made that is
+   * not to be seen before it is whole; its name goes into the sink. -ENOTSUP where that is made in its
+   * place: a device, a symbolic link, a folder where nothing can be made. @param flags
+   * INSTAR_SETTLE_NO_REPLACE: -EEXIST when something has that name already. [main]
+   */
+  int (*stage)(const instar_host* host, instar_call* call, const char* filename, uint32_t flags,
+               const instar_sink* name);
+  /** Gives a staged file its name, and the permissions of the file that it replaces. @param flags enum
+   * instar_settle_flags. [main] */
+  int (*settle)(const instar_host* host, instar_call* call, const char* staged,
+                const char* filename, uint32_t flags);
+  /** Checks the options that amend would take, and changes nothing. [main] */
+  int (*check_amend)(const instar_host* host, instar_call* call, instar_image* image,
+                     const char* options);
 } instar_graph_ops;
 
-INSTAR_PIN_SIZE(instar_graph_ops, 160);
+INSTAR_PIN_SIZE(instar_graph_ops, 184);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,14 @@ enum instar_progress_style {
   INSTAR_PROGRESS_NONE = 0, /**< only SIGUSR1 prints a line, on stderr */
   INSTAR_PROGRESS_QEMU =
       1, /**< "    (12.34/100%)\r" on stdout; a bar on a terminal when not strict */
-  INSTAR_PROGRESS_JSON = 2 /**< a line of JSON per step on stdout */
+  INSTAR_PROGRESS_JSON = 2,      /**< a line of JSON per step on stderr */
+  INSTAR_PROGRESS_STEPS = 1 << 8 /**< added to one of these: what is reported is not bytes */
+};
+
+enum instar_output_mode {
+  INSTAR_OUTPUT_JSON_MESSAGES = 1u
+                                << 0,  /**< errors and warnings are printed as JSON, a line each */
+  INSTAR_OUTPUT_STDOUT_TAKEN = 1u << 1 /**< by a document or an image: progress goes to stderr */
 };
 
 typedef struct instar_progress_handle instar_progress_handle;
@@ -36,8 +43,8 @@ typedef struct instar_output_ops {
   void (*warn)(const instar_host* host, const char* text, size_t len);
   /**
    * A document to stdout in the style asked for. Kinds: "image-info" (object or array), "check",
-   * "check-chain", "measure", "snapshots", "plugins", "plugin", "plugin-verify"; any other kind is printed as
-   * JSON. [main]
+   * "check-chain", "measure", "snapshots", "dry-run", "plugins", "plugin", "plugin-verify"; any other kind
+   * is printed as JSON. [main]
    */
   int (*document)(const instar_host* host, instar_call* call, const char* kind, const char* json,
                   size_t len, uint32_t style);
@@ -52,9 +59,13 @@ typedef struct instar_output_ops {
                                            double min_step);
   instar_progress (*progress)(instar_progress_handle* handle);
   void (*progress_close)(instar_progress_handle* handle);
+  /** From now on. @param mode enum instar_output_mode. [main] */
+  void (*set_mode)(const instar_host* host, uint32_t mode);
+  /** 1: called as qemu-img; nothing may be added to that tool's texts. [any] */
+  int (*strict)(const instar_host* host);
 } instar_output_ops;
 
-INSTAR_PIN_SIZE(instar_output_ops, 88);
+INSTAR_PIN_SIZE(instar_output_ops, 104);
 
 #ifdef __cplusplus
 }

@@ -17,7 +17,8 @@ enum instar_kind {
   INSTAR_KIND_CODEC = 3,      /**< instar_codec_ops, codec.h (a filter: compression) */
   INSTAR_KIND_ENCRYPTION = 4, /**< instar_encryption_ops, encryption.h (a filter: ciphers) */
   INSTAR_KIND_FILTER = 5,     /**< instar_filter_ops, filter.h (a filter: a node above another) */
-  INSTAR_KIND_COMMAND = 6     /**< instar_command_ops, command.h */
+  INSTAR_KIND_COMMAND = 6,    /**< instar_command_ops, command.h */
+  INSTAR_KIND_DIGEST = 7      /**< instar_digest_ops, digest.h (a filter: hashes) */
 };
 
 /** One provided thing. Everything it points to lives as long as the process. */

@@ -30,9 +30,19 @@ typedef struct instar_protocol_ops {
   int (*create)(const instar_host* host, instar_call* call, const instar_create_args* args);
   /** Removes a file that a failed create left. May be NULL. [main] */
   int (*remove)(const instar_host* host, instar_call* call, const char* filename);
+  /**
+   * Makes an empty file beside `filename`, into which a new image is written that gets that name when it
+   * is whole. Its name goes into the sink. -ENOTSUP: the image is made in its place (a device, a link).
+   * @param flags INSTAR_SETTLE_NO_REPLACE: -EEXIST when something has that name. May be NULL. [main]
+   */
+  int (*stage)(const instar_host* host, instar_call* call, const char* filename, uint32_t flags,
+               const instar_sink* name);
+  /** Gives a staged file its name. @param flags enum instar_settle_flags. There where stage is. [main] */
+  int (*settle)(const instar_host* host, instar_call* call, const char* staged,
+                const char* filename, uint32_t flags);
 } instar_protocol_ops;
 
-INSTAR_PIN_SIZE(instar_protocol_ops, 40);
+INSTAR_PIN_SIZE(instar_protocol_ops, 56);
 INSTAR_PIN_OFFSET(instar_protocol_ops, open, 16);
 
 #ifdef __cplusplus

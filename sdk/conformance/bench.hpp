@@ -16,6 +16,7 @@
 #include "core/options/option_table.hpp"
 #include "core/registry/registry.hpp"
 #include "sdk/abi/codec.h"
+#include "sdk/abi/digest.h"
 #include "sdk/conformance/disk.hpp"
 #include "sdk/conformance/rule.hpp"
 

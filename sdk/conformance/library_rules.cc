@@ -74,6 +74,9 @@ void manifest_agrees(Bench& bench) {
     case INSTAR_KIND_COMMAND:
       bench.table<instar_command_ops>();
       break;
+    case INSTAR_KIND_DIGEST:
+      bench.table<instar_digest_ops>();
+      break;
   }
 }
 
@@ -140,6 +143,12 @@ void tables_are_complete(Bench& bench) {
       return check(ops.open != nullptr && ops.encrypt != nullptr && ops.decrypt != nullptr &&
                        ops.close != nullptr,
                    "open, encrypt, decrypt or close");
+    }
+    case INSTAR_KIND_DIGEST: {
+      const auto& ops = bench.table<instar_digest_ops>();
+      return check(ops.open != nullptr && ops.close != nullptr && ops.update != nullptr &&
+                       ops.finish != nullptr,
+                   "open, close, update or finish");
     }
     case INSTAR_KIND_CODEC: {
       const auto& ops = bench.table<instar_codec_ops>();

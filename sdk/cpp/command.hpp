@@ -116,6 +116,11 @@ class CommandContext {
         graph_->walk_chain(host_.abi(), call.abi(), &spec, const_cast<Each*>(&each), forward));
   }
 
+  /** From now on stdout is for one document, and messages are JSON too. Not as qemu-img. */
+  void print_for_programs() const {
+    if (!strict())
+      output_->set_mode(host_.abi(), INSTAR_OUTPUT_JSON_MESSAGES | INSTAR_OUTPUT_STDOUT_TAKEN);
+  }
   void print(std::string_view text) const { output_->print(host_.abi(), text.data(), text.size()); }
   /** Prints the error and gives the exit status 1. */
   int error(const Error& error) const {

@@ -23,7 +23,7 @@ namespace instar::sdk {
  *
  * Long names of one option are separated by '|'; --help shows the first. One that begins with '+' was
  * added later: its shortened forms give way to those of other options. An empty help text hides
- * an option.
+ * an option. A metavar in brackets, "[=json]", is a value that may be left out: nullptr then.
  */
 class CommandLine {
  public:
@@ -129,7 +129,9 @@ class CommandLine {
     for (size_t i = 0; i < entries_.size(); ++i) {
       const auto& entry = entries_[i];
       const auto id = static_cast<int32_t>(i + 1);
-      const uint8_t takes_value = entry.metavar.empty() ? 0 : 1;
+      const uint8_t takes_value = entry.metavar.empty()            ? 0
+                                  : entry.metavar.starts_with('[') ? 2
+                                                                   : 1;
       char letter = entry.letter;
       for (const auto& name : entry.names) {
         const bool secondary = name.starts_with('+');
@@ -147,7 +149,7 @@ class CommandLine {
     std::string left = "  ";
     if (entry.letter != 0) left += cat("-", entry.letter, name.empty() ? "" : ", ");
     if (!name.empty()) left += cat("--", name);
-    if (!entry.metavar.empty()) left += " " + entry.metavar;
+    if (!entry.metavar.empty()) left += (entry.metavar[0] == '[' ? "" : " ") + entry.metavar;
     constexpr size_t kColumn = 34;
     if (left.size() + 2 > kColumn)
       return left + "\n" + std::string(kColumn, ' ') + entry.help + "\n";

@@ -9,6 +9,10 @@
  *     static int probe(ConstBytes head, std::string_view filename)     formats with "code": true
  *     static Result<instar_measure_result> measure(Host, const Options&, NodeRef source)   formats
  *     static Status remove(Host, const std::string& filename)          protocols
+ *     static Result<std::string> stage(const std::string& filename, uint32_t flags)        protocols
+ *     static Status settle(const std::string& staged, const std::string& filename, uint32_t flags)
+ *     static Status stream(Host, const Call&, const Options&, const StreamSource&, const
+ *                          instar_content& out)                        formats
  *     static Result<std::string> parse_filename(std::string_view filename)
  *                                              protocols, filters with schemes: gives a flat JSON
  *                                              object of strings
@@ -24,6 +28,7 @@
 #include "../abi/measure.h"
 #include "../abi/open.h"
 #include "../abi/protocol.h"
+#include "../abi/stream.h"
 #include "host.hpp"
 #include "node.hpp"
 #include "node_ref.hpp"
@@ -121,6 +126,27 @@ inline Error creates_nothing(std::string_view driver, const Error& why) {
       why.hint};
 }
 
+/** What a format's stream is made of. */
+class StreamSource {
+ public:
+  explicit StreamSource(const instar_stream_source& abi) : abi_(abi) {}
+
+  /** Bytes, whole sectors. */
+  uint64_t size() const { return abi_.size; }
+  /** Where there is data; without its bytes. */
+  Status survey(const Call& call, const instar_content& each) const {
+    OutgoingCall outgoing(&call);
+    return outgoing.status(abi_.survey(abi_.opaque, outgoing.abi(), &each));
+  }
+  Status read(const Call& call, const instar_content& each) const {
+    OutgoingCall outgoing(&call);
+    return outgoing.status(abi_.read(abi_.opaque, outgoing.abi(), &each));
+  }
+
+ private:
+  const instar_stream_source& abi_;
+};
+
 namespace detail {
 /** The slot for T's parse_filename, or nullptr. */
 template <class T>
@@ -173,10 +199,20 @@ class FormatTable {
       return {};
     }));
   }
+  static int stream(const instar_host* host, instar_call* abi, const instar_options* options,
+                    const instar_stream_source* source, const instar_content* out) noexcept {
+    return static_cast<int>(guard(abi, [&](const Call& call) {
+      return T::stream(Host(host), call, Options(*options), StreamSource(*source), *out);
+    }));
+  }
   static const void* get_interface(const char* id) noexcept {
     if constexpr (requires { &T::measure; }) {
       static constexpr instar_measure_ops kMeasure = {sizeof(instar_measure_ops), 0, &measure};
       if (std::string_view(id) == INSTAR_MEASURE_ID) return &kMeasure;
+    }
+    if constexpr (requires { &T::stream; }) {
+      static constexpr instar_stream_ops kStream = {sizeof(instar_stream_ops), 0, &stream};
+      if (std::string_view(id) == INSTAR_STREAM_ID) return &kStream;
     }
     (void)id;
     return nullptr;
@@ -215,6 +251,19 @@ class ProtocolTable {
         return static_cast<int>(
             guard(abi, [&](const Call&) { return T::remove(Host(host), std::string(filename)); }));
       };
+    if constexpr (requires { &T::stage; }) {
+      ops.stage = [](const instar_host*, instar_call* abi, const char* filename, uint32_t flags,
+                     const instar_sink* name) noexcept {
+        return static_cast<int>(guard(
+            abi, [&](const Call&) { return send(name, T::stage(std::string(filename), flags)); }));
+      };
+      ops.settle = [](const instar_host*, instar_call* abi, const char* staged,
+                      const char* filename, uint32_t flags) noexcept {
+        return static_cast<int>(guard(abi, [&](const Call&) {
+          return T::settle(std::string(staged), std::string(filename), flags);
+        }));
+      };
+    }
     return ops;
   }
   static constexpr instar_protocol_ops kOps = make();

@@ -36,20 +36,37 @@ inline void add_object_option(CommandLine& line, CommandContext& context, int fa
       "define an object, such as secret,id=s0,file=PATH; 'help' lists the types");
 }
 
-/** --output human|json */
+/** --output human|json. @param svg not nullptr: and svg, which sets it. */
 inline void add_output_option(CommandLine& line, CommandContext& context,
-                              instar_output_style& style) {
+                              instar_output_style& style, bool* svg = nullptr) {
   line.action(
-      0, "output", "human|json",
-      [&](const char* text) -> std::optional<int> {
+      0, "output", svg != nullptr ? "human|json|svg" : "human|json",
+      [&line, &context, &style, svg](const char* text) -> std::optional<int> {
         const std::string_view value = text;
-        if (value != "human" && value != "json")
+        if (svg != nullptr) *svg = value == "svg";
+        if (value != "human" && value != "json" && (svg == nullptr || !*svg))
           return line.usage_error(context,
-                                  cat("--output expects 'human' or 'json' not '", value, "'"));
+                                  cat("--output expects 'human'", svg != nullptr ? ", 'svg'" : "",
+                                      " or 'json' not '", value, "'"));
         style = value == "json" ? INSTAR_OUTPUT_JSON : INSTAR_OUTPUT_HUMAN;
+        if (style == INSTAR_OUTPUT_JSON) context.print_for_programs();
         return std::nullopt;
       },
       "print for people (default) or programs");
+}
+
+/** -p, --progress; as instar also --progress=json. @param names as in CommandLine. */
+inline void add_progress_option(CommandLine& line, CommandContext& context,
+                                instar_progress_style& style, const char* names = "+progress") {
+  line.action(
+      'p', names, context.strict() ? "" : "[=json]",
+      [&](const char* value) -> std::optional<int> {
+        if (value != nullptr && std::string_view(value) != "json")
+          return line.usage_error(context, cat("--progress expects 'json' not '", value, "'"));
+        style = value != nullptr ? INSTAR_PROGRESS_JSON : INSTAR_PROGRESS_QEMU;
+        return std::nullopt;
+      },
+      context.strict() ? "show progress" : "show progress; json: a line on stderr for each step");
 }
 
 /** The numbers that an option takes. */
@@ -191,9 +208,8 @@ class Progress {
  public:
   enum class Begin { kNow, kLater };
 
-  /** @param begin kNow: 0 % is shown at once. */
-  Progress(CommandContext& context, instar_progress_style style, double min_step,
-           Begin begin = Begin::kNow)
+  /** @param style enum instar_progress_style. @param begin kNow: 0 % is shown at once. */
+  Progress(CommandContext& context, uint32_t style, double min_step, Begin begin = Begin::kNow)
       : ops_(context.output()), handle_(ops_.progress_open(context.host().abi(), style, min_step)) {
     if (begin == Begin::kNow) report(0, 1);
   }

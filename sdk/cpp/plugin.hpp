@@ -12,6 +12,7 @@
 #include "../abi/plugin.h"
 #include "codec.hpp"
 #include "command.hpp"
+#include "digest.hpp"
 #include "driver.hpp"
 #include "encryption.hpp"
 
@@ -36,6 +37,10 @@ instar_provide codec(const char* name) {
 template <class T>
 instar_provide encryption(const char* name) {
   return {INSTAR_KIND_ENCRYPTION, 0, name, EncryptionTable<T>::ops()};
+}
+template <class T>
+instar_provide digest(const char* name) {
+  return {INSTAR_KIND_DIGEST, 0, name, DigestTable<T>::ops()};
 }
 template <class T>
 instar_provide command(const char* name) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file amend.cc The command amend: changes what the creation of an image has set. */
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::amend {
 
@@ -12,7 +12,9 @@ namespace {
 struct Arguments {
   std::optional<std::string> format, options, cache;
   std::vector<std::string> files;
-  bool image_opts = false, progress = false, quiet = false, force = false;
+  bool image_opts = false, quiet = false, force = false;
+  instar_progress_style progress = INSTAR_PROGRESS_NONE;
+  ReportOptions report;
 };
 
 int print_help(const CommandContext& context, const std::string& format) {
@@ -25,11 +27,22 @@ int print_help(const CommandContext& context, const std::string& format) {
 Status run_amend(CommandContext& context, const Arguments& arguments, Image image,
                  const Progress& progress) {
   const instar_progress sink = progress.abi();
+  const auto* host = context.host().abi();
+  const char* options = arguments.options->c_str();
   OutgoingCall call(&context.call());
-  INSTAR_CHECK(
-      call.status(context.graph().amend(context.host().abi(), call.abi(), image.abi(),
-                                        arguments.options->c_str(), arguments.force, &sink)));
-  return image.close();
+  const int result =
+      arguments.report.dry_run
+          ? context.graph().check_amend(host, call.abi(), image.abi(), options)
+          : context.graph().amend(host, call.abi(), image.abi(), options, arguments.force, &sink);
+  INSTAR_CHECK(call.status(result));
+  const std::string format = image.driver();
+  INSTAR_CHECK(image.close());
+  if (!arguments.report.wanted()) return {};
+  return Report(context, arguments.report, "amend")
+      .field("filename", arguments.files[0])
+      .field("format", format)
+      .field("options", *arguments.options)
+      .print();
 }
 
 }  // namespace
@@ -46,17 +59,17 @@ class Amend {
                 "the options and their new values; 'help' lists them")
         .text('t', "cache", "MODE", arguments.cache,
               "cache mode: none, writeback (default), writethrough, directsync, unsafe")
-        .flag(0, "force", arguments.force, "do what can't be undone, too")
-        .flag('p', "+progress", arguments.progress, "show progress")
-        .flag('q', "quiet", arguments.quiet, "print nothing but errors");
+        .flag(0, "force", arguments.force, "do what can't be undone, too");
+    add_progress_option(line, context, arguments.progress);
+    line.flag('q', "quiet", arguments.quiet, "print nothing but errors");
     add_object_option(line, context);
+    arguments.report.declare(line, context);
     line.operands(arguments.files).epilogue("Example: amend -o compat=1.1 disk.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (!arguments.options) return line.usage_error(context, "Must specify options (-o)");
-    const Progress progress(
-        context,
-        arguments.progress && !arguments.quiet ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1,
-        Progress::Begin::kLater);
+    if (arguments.quiet) arguments.progress = INSTAR_PROGRESS_NONE;
+    const Progress progress(context, arguments.progress | uint32_t{INSTAR_PROGRESS_STEPS}, 1,
+                            Progress::Begin::kLater);
     return amend(context, arguments, progress);
   }
 
@@ -69,8 +82,9 @@ class Amend {
       return context.error("--image-opts and --format are mutually exclusive");
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid cache option: ", *arguments.cache));
-    auto image = context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts,
-                                         INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE, arguments.cache));
+    auto image = context.open(image_spec(
+        arguments.files[0], arguments.format, arguments.image_opts,
+        arguments.report.dry_run ? 0 : INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE, arguments.cache));
     if (!image) return context.error(image.error());
     if (help) return print_help(context, image->driver());
     const auto done = run_amend(context, arguments, *std::move(image), progress);

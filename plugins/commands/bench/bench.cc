@@ -4,8 +4,8 @@
 #include <cstdio>
 
 #include "plugins/commands/bench/requests.hpp"
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::bench {
 
@@ -19,6 +19,7 @@ struct Arguments {
   std::optional<uint64_t> count, depth, buffer_size, step, offset, pattern, flush_interval;
   bool native = false, write = false, no_drain = false, image_opts = false, quiet = false,
        force_share = false;
+  ReportOptions report;
 };
 
 /** False: it is wrong, and that has been reported. */
@@ -42,18 +43,36 @@ void announce(const CommandContext& context, const Workload& work) {
     context.print(cat("Sending flush every ", work.flush_interval, " requests\n"));
 }
 
-int run_requests(const CommandContext& context, Image& image, Workload work) {
+Status tell(const CommandContext& context, const ReportOptions& report, const Image& image,
+            const Workload& work, double seconds) {
+  return Report(context, report, "bench")
+      .field("filename", image.filename())
+      .field("requests", work.count)
+      .field("request-size", work.buffer_size)
+      .field("depth", work.depth)
+      .field("write", work.write)
+      .field("seconds", seconds)
+      .print();
+}
+
+int run_requests(const CommandContext& context, Image& image, Workload work,
+                 const ReportOptions& report) {
   const auto size = image.node().size();
   if (!size) return context.error(size.error());
   work.image_size = *size;
-  announce(context, work);
+  if (!report.wanted()) announce(context, work);
   const auto start = std::chrono::steady_clock::now();
   if (const auto done = send_requests(context.call(), image.node(), work); !done)
     return context.error(cat("Failed request: ", errno_text(done.error().code)));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3f", seconds.count());
-  context.print(cat("Run completed in ", text, " seconds.\n"));
+  if (report.wanted()) {
+    const auto told = tell(context, report, image, work, seconds.count());
+    if (!told) return context.error(told.error());
+  } else {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3f", seconds.count());
+    context.print(cat("Run completed in ", text, " seconds.\n"));
+  }
   const auto closed = image.close();
   return closed ? 0 : context.error(closed.error());
 }
@@ -89,7 +108,7 @@ class Bench {
     work.flush_interval = arguments.flush_interval.value_or(0);
     work.drain = !arguments.no_drain;
     work.write = arguments.write;
-    return run_requests(context, *image, work);
+    return run_requests(context, *image, work, arguments.report);
   }
 
  private:
@@ -140,6 +159,7 @@ class Bench {
         .flag('q', "quiet", arguments.quiet, "accepted")
         .flag('U', "force-share", arguments.force_share,
               "read FILE even where another program writes to it");
+    arguments.report.declare(line, context, ReportOptions::Rehearses::kNo);
   }
 
   static Result<Image> open(const CommandContext& context, const Arguments& arguments,

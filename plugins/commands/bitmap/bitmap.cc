@@ -3,8 +3,8 @@
  * if asked for. */
 #include "sdk/abi/bitmap.h"
 
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::bitmap {
 
@@ -26,6 +26,7 @@ struct Arguments {
   std::vector<Step> steps;
   std::vector<std::string> operands;
   bool image_opts = false;
+  ReportOptions report;
 
   bool has(Step::Kind kind) const {
     return std::any_of(steps.begin(), steps.end(), [&](const Step& s) { return s.kind == kind; });
@@ -55,6 +56,7 @@ struct Arguments {
         .text('f', "format", "FMT", format, "format of FILE; without it FILE is probed")
         .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name");
     add_object_option(line, context);
+    report.declare(line, context, ReportOptions::Rehearses::kNo);
     line.operands(operands);
     if (const auto status = line.parse(context)) return status;
     return check(context);
@@ -108,10 +110,23 @@ class Bitmap {
     if (!done) context.error(done.error());
     const auto closed = image->close();  // what was done before a step failed stays done
     if (!closed) context.error(closed.error());
-    return done && closed ? 0 : 1;
+    if (!done || !closed) return 1;
+    const auto told = tell(context, arguments);
+    return told ? 0 : context.error(told.error());
   }
 
  private:
+  static Status tell(const CommandContext& context, const Arguments& arguments) {
+    if (!arguments.report.wanted()) return {};
+    Report report(context, arguments.report, "bitmap");
+    report.field("filename", arguments.operands[0]).field("bitmap", arguments.operands[1]);
+    report.json().key("steps").begin_array();
+    for (const auto& step : arguments.steps)
+      report.json().value(step.name());
+    report.json().end_array();
+    return report.print();
+  }
+
   Bitmap(CommandContext& context, const Arguments& arguments, const Image& image,
          const Image& source)
       : call_(&context.call()),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file commit.cc The command commit: what an image changed goes down into a backing file. */
 #include "sdk/abi/make_empty.h"
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::commit {
 
@@ -14,7 +14,9 @@ struct Arguments {
   std::optional<std::string> format, cache, base;
   std::optional<uint64_t> rate;
   std::string filename;
-  bool image_opts = false, keep = false, progress = false, quiet = false;
+  bool image_opts = false, keep = false, quiet = false;
+  instar_progress_style progress = INSTAR_PROGRESS_NONE;
+  ReportOptions report;
 };
 
 /** As qemu-img tells of what it does in the background. */
@@ -29,16 +31,15 @@ class Commit {
       : context_(context), arguments_(arguments) {}
 
   Status run() {
-    auto opened =
-        context_.open(image_spec(arguments_.filename, arguments_.format, arguments_.image_opts,
-                                 INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, arguments_.cache));
+    auto opened = context_.open(image_spec(
+        arguments_.filename, arguments_.format, arguments_.image_opts,
+        arguments_.report.dry_run ? 0 : INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, arguments_.cache));
     if (!opened) {
       context_.error(opened.error());
       return std::move(opened).error();
     }
     top_ = *std::move(opened);
-    const Progress progress(context_,
-                            arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
+    const Progress progress(context_, arguments_.progress, 1);
     // A message stands behind the last progress line, whose end follows it.
     auto done = run(progress.abi());
     if (!done) context_.error(done.error());
@@ -48,6 +49,8 @@ class Commit {
  private:
   Status run(const instar_progress& progress) {
     INSTAR_CHECK(find_base());
+    base_name_ = context_.graph().filename(base_);
+    if (arguments_.report.dry_run) return {};
     INSTAR_CHECK(open_target());
     INSTAR_CHECK(copy(progress));
     // The base has all before the image forgets it.
@@ -57,6 +60,17 @@ class Commit {
     return top_.close();
   }
 
+ public:
+  /** To be called after run. */
+  Status tell() const {
+    return Report(context_, arguments_.report, "commit")
+        .field("filename", arguments_.filename)
+        .field("base", base_name_)
+        .field("emptied", !arguments_.keep)
+        .print();
+  }
+
+ private:
   Status find_base() {
     if (arguments_.base) {
       base_ = context_.graph().find_backing(top_.abi(), arguments_.base->c_str());
@@ -115,6 +129,7 @@ class Commit {
   Image top_;
   Image target_;
   instar_image* base_ = nullptr;
+  std::string base_name_;
 };
 
 class Command {
@@ -133,10 +148,11 @@ class Command {
         .flag('d', "+drop", arguments.keep, "leave FILE as it is, for it is going to be deleted")
         .action('r', "rate|+rate-limit", "BYTES",
                 size_handler(context, "rate limit", arguments.rate),
-                "at most so many bytes a second")
-        .flag('p', "+progress", arguments.progress, "show progress")
-        .flag('q', "quiet", arguments.quiet, "print nothing but errors");
+                "at most so many bytes a second");
+    add_progress_option(line, context, arguments.progress);
+    line.flag('q', "quiet", arguments.quiet, "print nothing but errors");
     add_object_option(line, context);
+    arguments.report.declare(line, context);
     line.operands(files).epilogue("Example: commit -p overlay.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
@@ -145,9 +161,14 @@ class Command {
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid cache option: ", *arguments.cache));
     if (arguments.base) arguments.keep = true;
-    if (arguments.quiet) arguments.progress = false;
+    if (arguments.quiet) arguments.progress = INSTAR_PROGRESS_NONE;
     arguments.filename = files[0];
-    if (!Commit(context, arguments).run()) return 1;
+    Commit commit(context, arguments);
+    if (!commit.run()) return 1;
+    if (arguments.report.wanted()) {
+      const auto told = commit.tell();
+      return told ? 0 : context.error(told.error());
+    }
     if (!arguments.quiet) context.print("Image committed.\n");
     return 0;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file compare.cc The command compare: do two images read the same? */
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::compare {
 
@@ -11,7 +11,9 @@ class Compare {
  public:
   static int run(CommandContext& context) {
     std::optional<std::string> formats[2], cache;
-    bool strict = false, quiet = false, progress = false, force_share = false, image_opts = false;
+    bool strict = false, quiet = false, force_share = false, image_opts = false;
+    auto progress = INSTAR_PROGRESS_NONE;
+    ReportOptions report;
     std::vector<std::string> files;
 
     CommandLine line("compare", "[OPTIONS] FILE1 FILE2",
@@ -24,10 +26,11 @@ class Compare {
         .flag(0, "image-opts", image_opts, "the files are lists of key=value, not names")
         .flag('s', "strict", strict, "sizes and block status must agree too")
         .text('T', "cache", "MODE", cache,
-              "cache mode: none, writeback (default), writethrough, directsync, unsafe")
-        .flag('p', "progress", progress, "show progress")
-        .flag('q', "quiet", quiet, "print nothing but errors")
+              "cache mode: none, writeback (default), writethrough, directsync, unsafe");
+    add_progress_option(line, context, progress, "progress");
+    line.flag('q', "quiet", quiet, "print nothing but errors")
         .flag('U', "force-share", force_share, "compare images that somebody has open for writing");
+    report.declare(line, context, ReportOptions::Rehearses::kNo);
     add_object_option(line, context, 2);
     line.operands(files).epilogue(
         "Exit status: 0 identical, 1 different, 2 an image can't be opened, 3 block status can't "
@@ -36,8 +39,8 @@ class Compare {
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 2) return line.usage_error(context, "Expecting two image file names");
     // The verdict stands behind the last progress line, whose end follows it: as qemu-img has it.
-    const Progress shown(context, progress && !quiet ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE,
-                         2, Progress::Begin::kLater);
+    const Progress shown(context, quiet ? INSTAR_PROGRESS_NONE : progress, 2,
+                         Progress::Begin::kLater);
     if (image_opts && (formats[0] || formats[1])) {
       context.error("--image-opts and --format are mutually exclusive");
       return 2;
@@ -57,7 +60,7 @@ class Compare {
       images[i] = *std::move(opened);
     }
     shown.report(0, 1);
-    return compare(context, images, files, strict, quiet, shown.abi());
+    return compare(context, images, files, strict, quiet, report, shown.abi());
   }
 
  private:
@@ -69,7 +72,7 @@ class Compare {
   }
   static int compare(CommandContext& context, const Image (&images)[2],
                      const std::vector<std::string>& files, bool strict, bool quiet,
-                     const instar_progress& progress) {
+                     const ReportOptions& report, const instar_progress& progress) {
     instar_compare_result result{};
     result.struct_size = sizeof result;
     OutgoingCall call(&context.call());
@@ -79,12 +82,33 @@ class Compare {
       const size_t which = result.failed_image == 2 ? 1 : 0;
       context.error(
           renamed(call.error(failed), context.graph().filename(images[which].abi()), files[which]));
-      if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");
+      if (result.size_differs != 0 && !quiet && !report.wanted())
+        context.print("Warning: Image size mismatch!\n");
       return failed == -ENODATA ? 3 : 4;
+    }
+    const int status = result.verdict == INSTAR_COMPARE_EQUAL ? 0 : 1;
+    if (report.wanted()) {
+      const auto told = tell(context, report, images, files, result);
+      return told ? status : context.error(told.error());
     }
     if (result.size_differs != 0 && !quiet) context.print("Warning: Image size mismatch!\n");
     if (!quiet) context.print(verdict_text(result));
-    return result.verdict == INSTAR_COMPARE_EQUAL ? 0 : 1;
+    return status;
+  }
+  static Status tell(const CommandContext& context, const ReportOptions& options,
+                     const Image (&images)[2], const std::vector<std::string>& files,
+                     const instar_compare_result& result) {
+    INSTAR_TRY(const uint64_t first, images[0].node().size());
+    INSTAR_TRY(const uint64_t second, images[1].node().size());
+    constexpr const char* kWhat[] = {"", "content", "status", "size"};
+    const bool places =
+        result.verdict == INSTAR_COMPARE_CONTENT || result.verdict == INSTAR_COMPARE_STATUS;
+    Report report(context, options, "compare");
+    report.json().key("filenames").begin_array().value(files[0]).value(files[1]).end_array();
+    report.field("identical", result.verdict == INSTAR_COMPARE_EQUAL);
+    if (result.verdict != INSTAR_COMPARE_EQUAL) report.field("difference", kWhat[result.verdict]);
+    if (places) report.field("offset", result.offset);
+    return report.field("sizes-differ", round_up(first, 512) != round_up(second, 512)).print();
   }
   static std::string verdict_text(const instar_compare_result& result) {
     switch (result.verdict) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/commands/convert/arguments.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace instar::convert {
@@ -10,7 +11,6 @@ struct Arguments::Raw {
   std::optional<std::string> target_format;
   std::optional<uint64_t> min_sparse, rate;
   std::vector<std::string> operands;
-  bool progress = false;
 };
 
 namespace {
@@ -95,12 +95,20 @@ std::optional<int> Arguments::parse(CommandContext& context) {
       .flag(0, "salvage", salvage, "read errors become zeroes, with a warning each")
       .flag(0, "bitmaps", bitmaps, "copy persistent dirty bitmaps too")
       .flag(0, "skip-broken-bitmaps", skip_broken_bitmaps,
-            "leave inconsistent bitmaps out; needs --bitmaps")
-      .flag('p', "+progress", raw.progress, "show progress")
-      .flag('q', "quiet", quiet, "print nothing but errors");
+            "leave inconsistent bitmaps out; needs --bitmaps");
+  add_progress_option(line, context, progress_style);
+  line.flag('q', "quiet", quiet, "print nothing but errors");
   if (!context.strict())
-    line.text(0, "+compression-level", "N", level, "how hard -c works; 0: the format's default");
-  line.operands(raw.operands).epilogue("Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
+    line.text(0, "+compression-level", "N", level, "how hard -c works; 0: the format's default")
+        .text(0, "+hash", "NAME", hash, "print this hash (sha256, …) of what is copied")
+        .flag(0, "+verify", verify, "read TARGET again and compare it with what was copied")
+        .flag(0, "+no-clobber", no_clobber, "fail if TARGET exists");
+  report.declare(line, context);
+  line.operands(raw.operands)
+      .epilogue(context.strict()
+                    ? "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n"
+                    : "SOURCE - is standard input (raw), TARGET - standard output (raw, qcow2).\n\n"
+                      "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
   if (const auto status = line.parse(context)) return *status;
   if (level) open_options = "compression-level=" + *level;
   return check(context, raw);
@@ -110,7 +118,7 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   target_format = raw.target_format.value_or("raw");
   min_sparse = raw.min_sparse.value_or(min_sparse);
   rate = raw.rate.value_or(0);
-  if (raw.progress && !quiet) progress_style = INSTAR_PROGRESS_QEMU;
+  if (quiet) progress_style = INSTAR_PROGRESS_NONE;
 
   if (options && asks_for_help(*options)) {
     const char* target_name = raw.operands.size() > 1 ? raw.operands.back().c_str() : nullptr;
@@ -138,6 +146,24 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   if (raw.operands.size() < 2) return context.error("Must specify image file name");
   sources.assign(raw.operands.begin(), raw.operands.end() - 1);
   target = raw.operands.back();
+  if (no_clobber && skip_create) return context.error("--no-clobber has no effect with -n");
+  reads_stdin_ =
+      !context.strict() && std::find(sources.begin(), sources.end(), "-") != sources.end();
+  writes_stdout_ = !context.strict() && target == "-";
+  return check_streams(context);
+}
+
+std::optional<int> Arguments::check_streams(const CommandContext& context) const {
+  if (reads_stdin_ && sources.size() > 1)
+    return context.error("Standard input can only be the only source");
+  if (reads_stdin_ && (image_opts || snapshot || bitmaps || offload))
+    return context.error("Standard input can't be used with --image-opts, -l, --bitmaps or -C");
+  if (!writes_stdout_) return std::nullopt;
+  if (skip_create || compress || backing || bitmaps || verify || no_clobber)
+    return context.error(
+        "Standard output can't be used with -n, -c, -B, --bitmaps, --verify or --no-clobber");
+  if (report.style == INSTAR_OUTPUT_JSON)
+    return context.error("Standard output is the image; --output=json has no place there");
   return std::nullopt;
 }
 

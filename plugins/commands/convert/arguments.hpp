@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::convert {
 
@@ -23,9 +23,16 @@ struct Arguments {
   bool offload = false, salvage = false, quiet = false;
   bool bitmaps = false, skip_broken_bitmaps = false;
   instar_progress_style progress_style = INSTAR_PROGRESS_NONE;
+  // Not under the name qemu-img:
+  std::optional<std::string> hash;  ///< algorithm
+  bool verify = false, no_clobber = false;
+  ReportOptions report;
   uint64_t min_sparse = 4096;  ///< bytes
   uint64_t rate = 0;           ///< bytes a second
   uint32_t workers = 0;
+
+  bool from_stdin() const { return reads_stdin_; }
+  bool to_stdout() const { return writes_stdout_; }
 
   /** A value: the exit status to end with. */
   std::optional<int> parse(CommandContext& context);
@@ -33,6 +40,9 @@ struct Arguments {
  private:
   struct Raw;
   std::optional<int> check(CommandContext& context, const Raw& raw);
+  std::optional<int> check_streams(const CommandContext& context) const;
+
+  bool reads_stdin_ = false, writes_stdout_ = false;
 };
 
 }  // namespace instar::convert

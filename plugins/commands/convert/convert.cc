@@ -1,53 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file convert.cc The command convert: copies images into a new or existing one, perhaps of
  * another format. */
+#include <unistd.h>
+
+#include <cstdio>
+
 #include "plugins/commands/convert/arguments.hpp"
 #include "plugins/commands/convert/bitmap_copy.hpp"
+#include "plugins/commands/convert/content_check.hpp"
+#include "plugins/commands/convert/creation_plan.hpp"
+#include "plugins/commands/convert/standard_streams.hpp"
 #include "sdk/abi/compress.h"
+#include "sdk/cpp/new_image.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::convert {
 
 namespace {
 
-/** What creation would do, learned before anything is touched. */
-struct CreationPlan {
-  uint32_t abilities = 0;
-  std::optional<std::string> backing, backing_format;
-  bool preallocation = false, encryption = false, data_file = false;
-  std::string key_secrets;  ///< key=value,… : what opens the new image
-
-  static void receive(void* opaque, const instar_options* abi, uint32_t abilities) {
-    auto& plan = *static_cast<CreationPlan*>(opaque);
-    const Options options(*abi);
-    plan.abilities = abilities;
-    if (options.has("backing_file")) plan.backing = options.text("backing_file");
-    if (options.has("backing_fmt")) plan.backing_format = options.text("backing_fmt");
-    const auto preallocation = options.text("preallocation", "off");
-    plan.preallocation = preallocation != "off";
-    plan.encryption = options.flag("encryption") || options.has("encrypt.format");
-    plan.data_file = options.has("data_file");
-    for (const auto& option : options) {
-      if (!std::string_view(option.name).ends_with("key-secret")) continue;
-      if (!plan.key_secrets.empty()) plan.key_secrets += ',';
-      plan.key_secrets += cat(option.name, '=');
-      for (const char c : std::string_view(option.text))
-        plan.key_secrets.append(c == ',' ? 2 : 1, c);
-    }
-  }
-};
-
 /** One run of the command. */
 class Conversion {
  public:
   Conversion(CommandContext& context, const Arguments& arguments)
-      : context_(context), arguments_(arguments) {}
+      : context_(context),
+        arguments_(arguments),
+        new_image_(context),
+        check_(context, arguments),
+        source_names_(arguments.sources) {}
 
   int run() {
-    const Progress progress(context_, arguments_.progress_style, 1);
-    const auto done = run(progress);
-    // A message stands behind the last progress line, whose end follows it.
-    return done ? 0 : context_.error(done.error());
+    if (arguments_.to_stdout())
+      context_.output().set_mode(context_.host().abi(), INSTAR_OUTPUT_STDOUT_TAKEN);
+    {
+      const Progress progress(context_, arguments_.progress_style, 1);
+      // A message stands behind the last progress line, whose end follows it.
+      if (const auto done = run(progress); !done) return context_.error(done.error());
+    }
+    const auto told = tell();
+    return told ? 0 : context_.error(told.error());
   }
 
  private:
@@ -55,22 +45,67 @@ class Conversion {
     INSTAR_CHECK(open_sources());
     INSTAR_CHECK(check_bitmaps());
     CreationPlan plan;
-    if (!arguments_.skip_create) INSTAR_CHECK(check_plan(plan));
+    if (!arguments_.skip_create && !arguments_.to_stdout()) {
+      INSTAR_TRY(plan, plan_creation(context_, arguments_));
+    }
     if (arguments_.target_cache && !is_cache_mode(*arguments_.target_cache))
       return fail(EINVAL, "Invalid cache option: ", *arguments_.target_cache);
+    INSTAR_CHECK(check_.open());
+    if (arguments_.to_stdout()) return stream(progress);
     if (!arguments_.skip_create) INSTAR_CHECK(create_target(plan));
-    INSTAR_CHECK(open_target());
-    auto copied = copy(progress);
-    if (copied && arguments_.bitmaps)
-      copied = copy_bitmaps(context_, sources_[0].node(), target_.node());
-    if (!copied) {
-      (void)target_.close();
-      discard_target();
-      return copied;
+    if (!arguments_.report.dry_run || arguments_.skip_create) {
+      if (auto opened = open_target(); !opened) {
+        new_image_.leave_if_strict();
+        return new_image_.renamed(std::move(opened));
+      }
     }
-    INSTAR_CHECK(target_.close());
+    if (arguments_.report.dry_run) return {};
+    INSTAR_CHECK(new_image_.renamed(fill_target(progress)));
+    INSTAR_CHECK(new_image_.finish());
     progress.report(1, 1);
     return {};
+  }
+
+  Status fill_target(const Progress& progress) {
+    INSTAR_CHECK(copy(progress));
+    if (arguments_.bitmaps)
+      INSTAR_CHECK(copy_bitmaps(context_, sources_[0].node(), target_.node()));
+    if (sources_.empty()) {
+      INSTAR_TRY(total_, target_.node().size());
+    }
+    INSTAR_CHECK(target_.close());
+    check_.finish();
+    if (!arguments_.verify) return {};
+    INSTAR_CHECK(open_target(0));
+    INSTAR_CHECK(check_.verify(target_, sources_));
+    return target_.close();
+  }
+
+  /** What is copied goes to stdout, as a whole image. */
+  Status stream(const Progress& progress) {
+    if (sources_.empty())
+      return fail(EINVAL, "Standard input must be a file when the target is standard output");
+    StdoutImage out;
+    INSTAR_CHECK(out.open());
+    if (arguments_.report.dry_run) return {};
+    const auto sources = source_images();
+    instar_stream_job job{};
+    job.struct_size = sizeof job;
+    job.flags = source_job_flags();
+    job.sources = sources.data();
+    job.source_count = sources.size();
+    job.format = arguments_.target_format.c_str();
+    job.options = arguments_.options ? arguments_.options->c_str() : nullptr;
+    job.out = out.receiver();
+    job.content = check_.receiver();
+    job.progress = progress.abi();
+    OutgoingCall call(&context_.call());
+    auto done = call.status(context_.engine().stream(context_.host().abi(), call.abi(), &job));
+    INSTAR_CHECK(out.status());
+    INSTAR_CHECK(std::move(done));
+    check_.finish();
+    progress.report(1, 1);
+    return out.finish();
   }
 
   /** Nobody writes to a source meanwhile, not even we: it may be the target too. */
@@ -82,9 +117,14 @@ class Conversion {
   Status open_sources() {
     if (arguments_.image_opts && arguments_.format)
       return fail(EINVAL, "--image-opts and --format are mutually exclusive");
-    const bool several = arguments_.sources.size() > 1;
+    if (arguments_.from_stdin()) {
+      const auto name = name_of_stdin();
+      if (!name) return check_pipe();
+      source_names_[0] = *name;
+    }
+    const bool several = source_names_.size() > 1;
     const auto snapshot = several ? std::nullopt : arguments_.snapshot;
-    for (const auto& name : arguments_.sources) {
+    for (const auto& name : source_names_) {
       INSTAR_TRY(auto image,
                  context_.open(image_spec(name, arguments_.format, arguments_.image_opts,
                                           source_flags(), arguments_.source_cache, snapshot)));
@@ -100,6 +140,12 @@ class Conversion {
     return {};
   }
 
+  /** What comes through a pipe can't be probed, and must not be taken for something else. */
+  Status check_pipe() const {
+    if (arguments_.format == "raw") return {};
+    return fail(EINVAL, "Standard input is a pipe: only raw can be read from it, with -f raw");
+  }
+
   Status check_bitmaps() const {
     if (!arguments_.bitmaps) return {};
     if (sources_.size() > 1)
@@ -107,72 +153,49 @@ class Conversion {
     return convert::check_bitmaps(sources_[0].node(), arguments_.skip_broken_bitmaps);
   }
 
-  /** All that can be told to be wrong without touching the target, in QEMU's order and words. */
-  Status check_plan(CreationPlan& plan) const {
-    OutgoingCall call(&context_.call());
-    const auto* options = arguments_.options ? arguments_.options->c_str() : nullptr;
-    INSTAR_CHECK(call.status(context_.graph().check_create(
-        context_.host().abi(), call.abi(), arguments_.target_format.c_str(),
-        arguments_.target.c_str(), options, &plan, &CreationPlan::receive)));
-    if (arguments_.backing) plan.backing = arguments_.backing;
-    if (arguments_.backing_format) plan.backing_format = arguments_.backing_format;
-    if (plan.backing && sources_.size() > 1)
-      return fail(EINVAL,
-                  "Having a backing file for the target makes no sense when concatenating multiple "
-                  "input images");
-    if (plan.backing && (plan.abilities & INSTAR_FORMAT_BACKING) == 0)
-      return fail(ENOTSUP, "Backing file not supported for file format '", arguments_.target_format,
-                  "'");
-    if (plan.backing && !plan.backing_format)
-      return fail(EINVAL, "Use of backing file requires explicit backing format");
-    if (!arguments_.compress) return {};
-    if ((plan.abilities & INSTAR_FORMAT_COMPRESSES) == 0)
-      return fail(ENOTSUP, "Compression not supported for this file format");
-    if (plan.encryption)
-      return fail(ENOTSUP, "Compression and encryption not supported at the same time");
-    if (plan.preallocation)
-      return fail(ENOTSUP, "Compression and preallocation not supported at the same time");
-    if (plan.data_file)
-      return fail(ENOTSUP, "Compression and data-file not supported at the same time");
-    return {};
-  }
-
   Status create_target(const CreationPlan& plan) {
     has_backing_ = plan.backing.has_value();
     target_options_ = plan.key_secrets;
     const auto text = [](const std::optional<std::string>& s) { return s ? s->c_str() : nullptr; };
-    const instar_create_spec spec{
-        sizeof spec,
-        INSTAR_CREATE_QUIET | INSTAR_CREATE_BACKING_UNSAFE | INSTAR_CREATE_SIZE_WINS,
-        arguments_.target.c_str(),
-        arguments_.target_format.c_str(),
-        text(arguments_.options),
-        text(plan.backing),
-        text(plan.backing_format),
-        total_};
-    OutgoingCall call(&context_.call());
-    const int result = context_.graph().create(context_.host().abi(), call.abi(), &spec);
-    if (result >= 0) {
-      created_ = true;
-      return {};
-    }
-    auto error = call.error(result);
+    instar_create_spec spec{};
+    spec.flags = INSTAR_CREATE_QUIET | INSTAR_CREATE_BACKING_UNSAFE | INSTAR_CREATE_SIZE_WINS |
+                 (arguments_.report.dry_run ? uint32_t{INSTAR_CREATE_DRY_RUN} : 0u);
+    spec.filename = arguments_.target.c_str();
+    spec.format = arguments_.target_format.c_str();
+    spec.options = text(arguments_.options);
+    spec.backing = text(plan.backing);
+    spec.backing_format = text(plan.backing_format);
+    spec.size = total_;
+    new_image_.keep_existing(arguments_.no_clobber);
+    auto created = new_image_.create(spec);
+    if (created) return {};
+    auto error = std::move(created).error();
     error.message = cat(arguments_.target, ": error while converting ", arguments_.target_format,
                         ": ", error.message);
     return error;
   }
 
-  Status open_target() {
+  uint32_t target_flags() const {
+    if (arguments_.report.dry_run) return 0;
+    const bool grows = sources_.empty() && !arguments_.skip_create;
+    return INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP | (grows ? uint32_t{INSTAR_OPEN_RESIZE} : 0u);
+  }
+
+  Status open_target(uint32_t flags) {
     const std::optional<std::string> format =
         arguments_.target_image_opts ? std::nullopt : std::optional(arguments_.target_format);
-    auto spec = image_spec(arguments_.target, format, arguments_.target_image_opts,
-                           INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP, arguments_.target_cache);
-    if (arguments_.open_options) {
-      if (!target_options_.empty()) target_options_ += ',';
-      target_options_ += *arguments_.open_options;
-    }
-    if (!target_options_.empty()) spec.options = target_options_.c_str();
+    const std::string& name = arguments_.skip_create ? arguments_.target : new_image_.name();
+    auto spec =
+        image_spec(name, format, arguments_.target_image_opts, flags, arguments_.target_cache);
+    std::string options = target_options_;
+    if (arguments_.open_options) options += (options.empty() ? "" : ",") + *arguments_.open_options;
+    if (!options.empty()) spec.options = options.c_str();
     INSTAR_TRY(target_, context_.open(spec));
+    return {};
+  }
+
+  Status open_target() {
+    INSTAR_CHECK(open_target(target_flags()));
     INSTAR_TRY(const uint64_t size, target_.node().size());
     if (arguments_.skip_create && size < total_)
       return fail(EINVAL, "output file is smaller than input file");
@@ -192,20 +215,21 @@ class Conversion {
     INSTAR_TRY(const instar_node_limits limits, target_.node().limits());
     const bool reads_zero =
         arguments_.target_is_zero ||
-        (created_ && !has_backing_ && (limits.flags & INSTAR_NODE_ZERO_INIT) != 0);
-    std::vector<instar_image*> sources;
-    for (const auto& source : sources_)
-      sources.push_back(source.abi());
+        (!arguments_.skip_create && !has_backing_ && (limits.flags & INSTAR_NODE_ZERO_INIT) != 0);
+    const auto sources = source_images();
 
     instar_copy_job job{};
     job.struct_size = sizeof job;
     const bool compress = arguments_.compress || (limits.flags & INSTAR_NODE_COMPRESSED_MUST) != 0;
     job.flags = (compress ? uint32_t{INSTAR_COPY_COMPRESSED} : 0u) |
                 (arguments_.unordered ? uint32_t{INSTAR_COPY_UNORDERED} : 0u) |
-                (arguments_.offload ? uint32_t{INSTAR_COPY_OFFLOAD} : 0u) |
-                (arguments_.salvage ? uint32_t{INSTAR_COPY_SALVAGE} : 0u) |
-                (arguments_.quiet ? uint32_t{INSTAR_COPY_QUIET} : 0u) |
+                (arguments_.offload ? uint32_t{INSTAR_COPY_OFFLOAD} : 0u) | source_job_flags() |
                 (reads_zero ? uint32_t{INSTAR_COPY_TARGET_ZERO} : 0u);
+    if (sources.empty()) {
+      job.flags |=
+          INSTAR_COPY_STREAM | (arguments_.skip_create ? 0u : uint32_t{INSTAR_COPY_RESIZE});
+      job.source_fd = STDIN_FILENO;
+    }
     job.sources = sources.data();
     job.source_count = sources.size();
     job.target = target_.abi();
@@ -214,23 +238,72 @@ class Conversion {
     job.rate = arguments_.rate;
     job.workers = arguments_.workers;
     job.progress = progress.abi();
+    job.content = check_.receiver();
     OutgoingCall call(&context_.call());
     return call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job));
   }
 
-  /** A target of ours that is not whole must not look as if it were. */
-  void discard_target() const {
-    if (!created_) return;
-    OutgoingCall call;
-    context_.graph().remove(context_.host().abi(), call.abi(), arguments_.target.c_str());
+  std::vector<instar_image*> source_images() const {
+    std::vector<instar_image*> images;
+    for (const auto& source : sources_)
+      images.push_back(source.abi());
+    return images;
+  }
+
+  uint32_t source_job_flags() const {
+    return (arguments_.salvage ? uint32_t{INSTAR_COPY_SALVAGE} : 0u) |
+           (arguments_.quiet ? uint32_t{INSTAR_COPY_QUIET} : 0u);
+  }
+
+  Status tell() const {
+    if (arguments_.report.wanted()) return report();
+    if (!arguments_.hash) return {};
+    const std::string line = cat(check_.digest(), "  ", arguments_.target, "\n");
+    if (arguments_.to_stdout())
+      std::fputs(line.c_str(), stderr);
+    else
+      context_.print(line);
+    return {};
+  }
+
+  Status report() const {
+    Report report(context_, arguments_.report, "convert");
+    report.field("filename", arguments_.target).field("format", arguments_.target_format);
+    if (arguments_.skip_create) report.field("create", false);
+    report.json().key("sources").begin_array();
+    for (const auto& name : arguments_.sources)
+      report.json().value(name);
+    report.json().end_array();
+    if (!sources_.empty() || !arguments_.report.dry_run) report.field("virtual-size", total_);
+    if (arguments_.report.dry_run)
+      add_estimate(report);
+    else if (check_.wanted())
+      report.field("algorithm", check_.algorithm()).field("digest", check_.digest());
+    if (arguments_.verify) report.field("verified", !arguments_.report.dry_run);
+    return report.print();
+  }
+
+  /** The space that it would take, where the format can tell. */
+  void add_estimate(Report& report) const {
+    if (arguments_.skip_create || sources_.size() != 1) return;
+    instar_measure_result measured{};
+    measured.struct_size = sizeof measured;
+    OutgoingCall call(&context_.call());
+    const auto* options = arguments_.options ? arguments_.options->c_str() : nullptr;
+    if (context_.graph().measure(context_.host().abi(), call.abi(),
+                                 arguments_.target_format.c_str(), options, sources_[0].abi(), 0,
+                                 &measured) >= 0)
+      report.field("required", measured.required);
   }
 
   CommandContext& context_;
   const Arguments& arguments_;
-  std::vector<Image> sources_;
+  NewImage new_image_;  ///< closed before it is removed
+  ContentCheck check_;
+  std::vector<std::string> source_names_;
+  std::vector<Image> sources_;  ///< none: a pipe
   Image target_;
   uint64_t total_ = 0;
-  bool created_ = false;
   bool has_backing_ = false;
   std::string target_options_;  ///< what opens the target, besides its name
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file dd.cc The command dd: copies a part of an image into a new one, with dd's operands. */
-#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/new_image.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::dd {
 
@@ -19,7 +20,9 @@ struct Arguments {
   uint64_t block_size = kSector;
   std::optional<uint64_t> count;  ///< blocks
   uint64_t skip = 0;              ///< blocks
-  bool image_opts = false, force_share = false;
+  bool image_opts = false, force_share = false, no_clobber = false;
+  instar_progress_style progress = INSTAR_PROGRESS_NONE;
+  ReportOptions report;
 
   /** NAME=VALUE; false: it is wrong, and that has been reported. */
   bool take(CommandContext& context, const std::string& operand) {
@@ -78,7 +81,7 @@ Window choose_window(CommandContext& context, const Arguments& arguments, uint64
 class Copy {
  public:
   Copy(CommandContext& context, const Arguments& arguments)
-      : context_(context), arguments_(arguments) {}
+      : context_(context), arguments_(arguments), new_image_(context) {}
 
   Status run() {
     // Nobody writes to the source meanwhile, not even we: it may be the target too.
@@ -90,9 +93,10 @@ class Copy {
     INSTAR_CHECK(check_format());
     window_ = choose_window(context_, arguments_, round_up(size, kSector));
     INSTAR_CHECK(create());
-    auto done = fill();
-    if (!done) remove();
-    return done;
+    if (arguments_.report.dry_run) return tell();
+    INSTAR_CHECK(new_image_.renamed(fill()));
+    INSTAR_CHECK(new_image_.finish());
+    return tell();
   }
 
  private:
@@ -108,23 +112,23 @@ class Copy {
     return error;
   }
 
-  Status create() const {
+  Status create() {
     instar_create_spec spec{};
-    spec.struct_size = sizeof spec;
-    spec.flags = INSTAR_CREATE_QUIET;
+    spec.flags =
+        INSTAR_CREATE_QUIET | (arguments_.report.dry_run ? uint32_t{INSTAR_CREATE_DRY_RUN} : 0u);
     spec.filename = arguments_.target->c_str();
     spec.format = arguments_.target_format.c_str();
     spec.size = window_.length;
-    OutgoingCall call(&context_.call());
-    const int result = context_.graph().create(context_.host().abi(), call.abi(), &spec);
-    if (result >= 0) return {};
-    auto error = call.error(result);
+    new_image_.keep_existing(arguments_.no_clobber);
+    auto created = new_image_.create(spec);
+    if (created) return {};
+    auto error = std::move(created).error();
     error.message = cat(*arguments_.target, ": error while creating output image: ", error.message);
     return error;
   }
 
   Status fill() {
-    INSTAR_TRY(Image target, context_.open(image_spec(*arguments_.target, arguments_.target_format,
+    INSTAR_TRY(Image target, context_.open(image_spec(new_image_.name(), arguments_.target_format,
                                                       false, INSTAR_OPEN_WRITE)));
     if (window_.length != 0) INSTAR_CHECK(copy(target));
     return target.close();
@@ -142,18 +146,31 @@ class Copy {
     job.min_sparse = kMinSparse;
     job.source_offset = window_.offset;
     job.length = window_.length;
+    std::optional<Progress> progress;
+    if (arguments_.progress != INSTAR_PROGRESS_NONE) {
+      progress.emplace(context_, arguments_.progress, 1);
+      job.progress = progress->abi();
+    }
     OutgoingCall call(&context_.call());
-    return call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job));
+    INSTAR_CHECK(call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job)));
+    if (progress) progress->report(1, 1);
+    return {};
   }
 
-  /** A target of ours that is not whole must not look as if it were. */
-  void remove() const {
-    OutgoingCall call;
-    context_.graph().remove(context_.host().abi(), call.abi(), arguments_.target->c_str());
+  Status tell() const {
+    if (!arguments_.report.wanted()) return {};
+    return Report(context_, arguments_.report, "dd")
+        .field("filename", *arguments_.target)
+        .field("format", arguments_.target_format)
+        .field("virtual-size", window_.length)
+        .field("source", *arguments_.source)
+        .field("source-offset", window_.offset)
+        .print();
   }
 
   CommandContext& context_;
   const Arguments& arguments_;
+  NewImage new_image_;
   Image source_;
   Window window_;
 };
@@ -172,6 +189,11 @@ class Dd {
         .flag('U', "force-share", arguments.force_share,
               "read if= even where another program writes to it");
     add_object_option(line, context);
+    if (!context.strict()) {
+      add_progress_option(line, context, arguments.progress, "progress");
+      line.flag(0, "no-clobber", arguments.no_clobber, "fail if of= exists");
+    }
+    arguments.report.declare(line, context);
     line.operands(operands).epilogue(
         "Operands:\n"
         "  if=FILE     image to read\n"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file hash.cc The command hash: a digest of what an image reads as, whatever its format. */
-#include "plugins/commands/hash/content.hpp"
+#include "sdk/cpp/digest.hpp"
 #include "sdk/cpp/image_arguments.hpp"
+#include "sdk/cpp/json_writer.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::hash {
@@ -14,7 +15,8 @@ struct Arguments {
   std::optional<std::string> format, algorithm, cache, snapshot;
   std::string filename;
   instar_output_style style = INSTAR_OUTPUT_HUMAN;
-  bool image_opts = false, force_share = false, progress = false;
+  bool image_opts = false, force_share = false;
+  instar_progress_style progress = INSTAR_PROGRESS_NONE;
 };
 
 Status print(const CommandContext& context, const Image& image, const Arguments& arguments,
@@ -37,14 +39,20 @@ Status run_hash(CommandContext& context, const Arguments& arguments) {
   INSTAR_TRY(Image image,
              context.open(image_spec(arguments.filename, arguments.format, arguments.image_opts,
                                      flags, arguments.cache, arguments.snapshot)));
-  Digest digest;
-  INSTAR_CHECK(digest.start(algorithm));
+  INSTAR_TRY(const auto digest, ContentDigest::open(context.host(), context.call(), algorithm));
   std::string text;
   {
-    const Progress progress(context,
-                            arguments.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
-    INSTAR_CHECK(add_content(context, image, progress.abi(), digest));
-    text = digest.finish();
+    const Progress progress(context, arguments.progress, 1);
+    instar_image* const sources[] = {image.abi()};
+    instar_read_job job{};
+    job.struct_size = sizeof job;
+    job.sources = sources;
+    job.source_count = 1;
+    job.progress = progress.abi();
+    job.content = digest->receiver();
+    OutgoingCall call(&context.call());
+    INSTAR_CHECK(call.status(context.engine().read(context.host().abi(), call.abi(), &job)));
+    text = digest->finish();
     progress.report(1, 1);
   }
   INSTAR_CHECK(print(context, image, arguments, algorithm, text));
@@ -62,7 +70,7 @@ class Hash {
     line.text('f', "format", "FMT", arguments.format, "format of FILE; without it FILE is probed")
         .flag(0, "image-opts", arguments.image_opts, "FILE is a list of key=value, not a name")
         .text('a', "algorithm", "NAME", arguments.algorithm,
-              "sha256 (default) or another one: " + algorithm_names())
+              "sha256 (default), sha512, blake2b-512, or what else digest plugins have")
         .action('l', "snapshot", "SNAPSHOT", snapshot_handler(context, arguments.snapshot),
                 "hash an internal snapshot, by name or id")
         .action(
@@ -74,9 +82,9 @@ class Hash {
               return std::nullopt;
             },
             "cache mode: none, writeback (default), writethrough, directsync, unsafe")
-        .flag('p', "progress", arguments.progress, "show progress")
         .flag('U', "force-share", arguments.force_share,
               "read FILE even where another program writes to it");
+    add_progress_option(line, context, arguments.progress, "progress");
     add_output_option(line, context, arguments.style);
     add_object_option(line, context);
     line.operands(operands).epilogue("Example: hash -p disk.qcow2\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file map.cc The command map: which file of the chain holds what of an image, and where. */
+#include "plugins/commands/map/picture.hpp"
 #include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
 
@@ -12,7 +13,7 @@ class Map {
   static int run(CommandContext& context) {
     std::optional<std::string> format;
     std::optional<uint64_t> start, length;
-    bool image_opts = false, force_share = false;
+    bool image_opts = false, force_share = false, svg = false;
     auto style = INSTAR_OUTPUT_HUMAN;
     std::vector<std::string> files;
 
@@ -27,7 +28,7 @@ class Map {
         .action('l', "max-length", "LENGTH", size_handler(context, "max length", length),
                 "end after this many bytes")
         .flag('U', "force-share", force_share, "map an image that somebody has open for writing");
-    add_output_option(line, context, style);
+    add_output_option(line, context, style, context.strict() ? nullptr : &svg);
     add_object_option(line, context);
     line.operands(files);
     if (const auto status = line.parse(context)) return *status;
@@ -39,7 +40,13 @@ class Map {
                                  force_share ? static_cast<uint32_t>(INSTAR_OPEN_FORCE_SHARE) : 0u);
     auto image = context.open(spec);
     if (!image) return context.error(image.error());
-    return print(context, *image, start.value_or(0), length, style);
+    const auto size = image->node().size();
+    if (!size) return context.error(size.error());
+    const uint64_t first = start.value_or(0);
+    const uint64_t rest = *size > first ? *size - first : 0;
+    const uint64_t wanted = std::min(rest, length.value_or(rest));
+    if (svg) return draw(context, *image, files[0], first, wanted);
+    return print(context, *image, first, wanted, style);
   }
 
  private:
@@ -55,13 +62,28 @@ class Map {
     }
   };
 
-  static int print(CommandContext& context, const Image& image, uint64_t start,
-                   std::optional<uint64_t> length, instar_output_style style) {
-    const auto size = image.node().size();
-    if (!size) return context.error(size.error());
-    const uint64_t rest = *size > start ? *size - start : 0;
-    const uint64_t wanted = std::min(rest, length.value_or(rest));
+  static int unreadable(const CommandContext& context, const Error& error) {
+    return context.error(cat("Could not read file metadata: ", errno_text(error.code)));
+  }
 
+  static int draw(CommandContext& context, const Image& image, const std::string& name,
+                  uint64_t start, uint64_t length) {
+    if (length == 0) return context.error("There is nothing to draw: the range is empty");
+    Picture picture(cat(name, " (", image.driver(), ")"), start, length);
+    const auto add = [](void* opaque, const instar_map_extent* extents, size_t count) noexcept {
+      for (size_t i = 0; i < count; ++i)
+        static_cast<Picture*>(opaque)->add(extents[i]);
+      return 0;
+    };
+    OutgoingCall walk(&context.call());
+    const int result = context.graph().map(image.abi(), walk.abi(), start, length, &picture, add);
+    if (result < 0) return unreadable(context, walk.error(result));
+    context.print(picture.svg());
+    return 0;
+  }
+
+  static int print(CommandContext& context, const Image& image, uint64_t start, uint64_t wanted,
+                   instar_output_style style) {
     const auto& output = context.output();
     output.map_begin(context.host().abi(), style);
     Printer printer{context, OutgoingCall(&context.call())};
@@ -77,8 +99,7 @@ class Map {
     if (result < 0) {
       const auto refused = printer.call.error(result);
       if (refused.message != errno_text(result)) return context.error(refused);
-      const auto failed = walk.error(result);
-      return context.error(cat("Could not read file metadata: ", errno_text(failed.code)));
+      return unreadable(context, walk.error(result));
     }
     output.map_end(context.host().abi());
     return 0;

@@ -3,8 +3,8 @@
 #include "sdk/abi/change_backing.h"
 #include "sdk/abi/compress.h"
 #include "sdk/abi/registry.h"
-#include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::rebase {
 
@@ -16,7 +16,9 @@ struct Arguments {
   std::optional<std::string> format, cache, source_cache, backing, backing_format;
   std::string filename;
   bool image_opts = false, unsafe = false, compress = false, force_share = false;
-  bool progress = false, quiet = false;
+  bool quiet = false;
+  instar_progress_style progress = INSTAR_PROGRESS_NONE;
+  ReportOptions report;
 };
 
 class Rebase {
@@ -25,23 +27,53 @@ class Rebase {
       : context_(context), arguments_(arguments) {}
 
   int run() {
-    const Progress progress(context_,
-                            arguments_.progress ? INSTAR_PROGRESS_QEMU : INSTAR_PROGRESS_NONE, 1);
+    if (arguments_.report.dry_run) return rehearse();
+    const int status = carry_out();
+    return status == 0 ? end(tell()) : status;
+  }
+
+ private:
+  int end(const Status& done) const { return done ? 0 : context_.error(done.error()); }
+
+  int carry_out() {
+    const Progress progress(context_, arguments_.progress | uint32_t{INSTAR_PROGRESS_STEPS}, 1);
     if (const auto copied = open_and_copy(progress.abi()); !copied)
       return context_.error(copied.error());
     const auto changed = change_backing();
     if (!changed) context_.error(changed.error());
     progress.report(1, 1);  // whatever came of it: as qemu-img has it
     if (!changed) return 1;
-    const auto closed = image_.close();
-    return closed ? 0 : context_.error(closed.error());
+    return end(image_.close());
   }
 
- private:
+  int rehearse() {
+    auto opened = open();
+    if (opened && !removes() && !arguments_.backing_format)
+      opened = refused("backing format must be specified");
+    return end(opened ? tell() : opened);
+  }
+
+  Status tell() const {
+    if (!arguments_.report.wanted()) return {};
+    Report report(context_, arguments_.report, "rebase");
+    report.field("filename", arguments_.filename);
+    if (!removes()) report.field("backing-filename", *arguments_.backing);
+    if (!removes() && arguments_.backing_format)
+      report.field("backing-filename-format", *arguments_.backing_format);
+    return report.field("unsafe", arguments_.unsafe).print();
+  }
+
   Status open_and_copy(const instar_progress& progress) {
+    INSTAR_CHECK(open());
+    if (arguments_.unsafe) return {};
+    return copy(progress);
+  }
+
+  /** The image, and what will be its backing file. */
+  Status open() {
     INSTAR_CHECK(check_arguments());
-    const uint32_t flags =
-        INSTAR_OPEN_WRITE | (arguments_.unsafe ? uint32_t{INSTAR_OPEN_NO_BACKING} : 0u);
+    const uint32_t flags = (arguments_.report.dry_run ? 0u : uint32_t{INSTAR_OPEN_WRITE}) |
+                           (arguments_.unsafe ? uint32_t{INSTAR_OPEN_NO_BACKING} : 0u);
     INSTAR_TRY(image_, context_.open(image_spec(arguments_.filename, arguments_.format,
                                                 arguments_.image_opts, flags, arguments_.cache)));
     void* self = nullptr;
@@ -50,8 +82,7 @@ class Rebase {
       return fail(ENOTSUP, "Compression not supported for this file format");
     INSTAR_CHECK(check_format());
     if (arguments_.unsafe) return {};
-    INSTAR_CHECK(open_backing());
-    return copy(progress);
+    return open_backing();
   }
 
   Status check_arguments() const {
@@ -109,11 +140,12 @@ class Rebase {
     return image_.node().flush(context_.call());
   }
 
+  Error refused(std::string_view why) const {
+    return fail(EINVAL, "Could not change the backing file to '",
+                arguments_.backing.value_or("(null)"), "': ", why);
+  }
+
   Status change_backing() const {
-    const auto refused = [&](std::string_view why) {
-      return fail(EINVAL, "Could not change the backing file to '",
-                  arguments_.backing.value_or("(null)"), "': ", why);
-    };
     void* self = nullptr;
     const auto* ops =
         image_.node().interface<instar_change_backing_ops>(INSTAR_CHANGE_BACKING_ID, &self);
@@ -160,16 +192,17 @@ class Command {
               "change the record only; the content may change with it")
         .flag('c', "compress", arguments.compress, "compress what is copied into FILE")
         .flag('U', "force-share", arguments.force_share,
-              "use a new backing file that somebody has open for writing")
-        .flag('p', "+progress", arguments.progress, "show progress")
-        .flag('q', "quiet", arguments.quiet, "print nothing but errors");
+              "use a new backing file that somebody has open for writing");
+    add_progress_option(line, context, arguments.progress);
+    line.flag('q', "quiet", arguments.quiet, "print nothing but errors");
     add_object_option(line, context);
+    arguments.report.declare(line, context);
     line.operands(files).epilogue("Example: rebase -b base.qcow2 -F qcow2 overlay.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
     if (!arguments.unsafe && !arguments.backing)
       return line.usage_error(context, "Must specify backing file (-b) or use unsafe mode (-u)");
-    if (arguments.quiet) arguments.progress = false;
+    if (arguments.quiet) arguments.progress = INSTAR_PROGRESS_NONE;
     arguments.filename = files[0];
     return Rebase(context, arguments).run();
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file resize.cc The command resize: another virtual size for an image. */
-#include "sdk/cpp/image_arguments.hpp"
+#include "sdk/abi/resize.h"
+
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::resize {
 
@@ -52,12 +54,25 @@ struct Arguments {
   NewSize size;
   instar_preallocation mode = INSTAR_PREALLOCATION_OFF;
   bool image_opts = false, shrink = false, quiet = false;
+  ReportOptions report;
 };
 
+Status tell(const CommandContext& context, const Arguments& arguments, const Image& image,
+            uint64_t before, uint64_t size) {
+  if (!arguments.report.wanted()) return {};
+  return Report(context, arguments.report, "resize")
+      .field("filename", arguments.filename)
+      .field("format", image.driver())
+      .field("virtual-size", size)
+      .field("previous-size", before)
+      .print();
+}
+
 Status run_resize(const CommandContext& context, const Arguments& arguments) {
+  const bool dry_run = arguments.report.dry_run;
   INSTAR_TRY(Image image,
              context.open(image_spec(arguments.filename, arguments.format, arguments.image_opts,
-                                     INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE)));
+                                     dry_run ? 0 : INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE)));
   const NodeRef node = image.node();
   auto current = node.size();
   if (!current)
@@ -75,7 +90,12 @@ Status run_resize(const CommandContext& context, const Arguments& arguments) {
         "performing such an operation, make sure there is no important data there.");
     return fail(ECANCELED, "");  // all has been said
   }
-  INSTAR_CHECK(node.resize(context.call(), size, arguments.mode, INSTAR_RESIZE_EXACT));
+  void* self = nullptr;
+  if (dry_run && node.interface<instar_resize_ops>(INSTAR_RESIZE_ID, &self) == nullptr)
+    return fail(ENOTSUP, "Image format driver does not support resize");
+  if (!dry_run)
+    INSTAR_CHECK(node.resize(context.call(), size, arguments.mode, INSTAR_RESIZE_EXACT));
+  INSTAR_CHECK(tell(context, arguments, image, *current, size));
   return image.close();
 }
 
@@ -98,6 +118,7 @@ class Resize {
         .action(
             '#', "", "", [](const char*) { return std::nullopt; }, "");
     add_object_option(line, context);
+    arguments.report.declare(line, context);
     line.operands(operands).epilogue("Example: resize disk.qcow2 +10G\n");
     if (const auto status = line.parse(context)) return *status;
     if (mode) {
@@ -115,7 +136,7 @@ class Resize {
       return context.error("--image-opts and --format are mutually exclusive");
     const auto done = run_resize(context, arguments);
     if (!done) return done.error().message.empty() ? 1 : context.error(done.error());
-    if (!arguments.quiet) context.print("Image resized.\n");
+    if (!arguments.quiet && !arguments.report.wanted()) context.print("Image resized.\n");
     return 0;
   }
 };

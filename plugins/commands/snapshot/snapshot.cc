@@ -8,6 +8,7 @@
 #include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/report.hpp"
 
 namespace instar::snapshot {
 
@@ -20,7 +21,7 @@ struct Arguments {
   std::vector<std::string> files;
   std::string name;
   Action action = Action::kNone;
-  instar_output_style style = INSTAR_OUTPUT_HUMAN;
+  ReportOptions report;
   bool image_opts = false, force_share = false, quiet = false;
 
   std::optional<int> parse(CommandContext& context) {
@@ -44,7 +45,7 @@ struct Arguments {
         .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name")
         .flag('U', "force-share", force_share, "list an image that somebody has open for writing")
         .flag('q', "quiet", quiet, "print nothing but errors and the list");
-    if (!context.strict()) add_output_option(line, context, style);
+    report.declare(line, context, ReportOptions::Rehearses::kNo);
     add_object_option(line, context);
     line.operands(files);
     if (const auto status = line.parse(context)) return status;
@@ -69,6 +70,7 @@ class Snapshot {
     Snapshot snapshot(context, arguments, *image);
     auto done = snapshot.act();
     if (done) done = image->close();
+    if (done) done = snapshot.tell();
     return done ? 0 : context.error(done.error());
   }
 
@@ -89,9 +91,20 @@ class Snapshot {
         return remove();
       default: {
         INSTAR_TRY(const std::string all, list());
-        return context_.document("snapshots", all, arguments_.style);
+        return context_.document("snapshots", all, arguments_.report.style);
       }
     }
+  }
+
+  /** Of what was changed; the list has been printed. */
+  Status tell() const {
+    if (!arguments_.report.wanted() || arguments_.action == Action::kList) return {};
+    constexpr const char* kNames[] = {"", "list", "create", "apply", "delete"};
+    return Report(context_, arguments_.report, "snapshot")
+        .field("action", kNames[static_cast<size_t>(arguments_.action)])
+        .field("filename", arguments_.files[0])
+        .field("name", arguments_.name)
+        .print();
   }
 
   Result<std::string> list() {

@@ -58,6 +58,8 @@ class Image {
   static Status create(sdk::CreateContext& context);
   static Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
                                                sdk::NodeRef source);
+  static Status stream(sdk::Host host, const Call& call, const sdk::Options& options,
+                       const sdk::StreamSource& source, const instar_content& out);
   static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
 
   uint64_t size() const { return size_.load(std::memory_order_relaxed); }

@@ -63,6 +63,11 @@ Status RawNode::create(sdk::CreateContext& context) {
   return {};
 }
 
+Status RawNode::stream(sdk::Host, const Call& call, const Options&, const sdk::StreamSource& source,
+                       const instar_content& out) {
+  return source.read(call, out);
+}
+
 Result<instar_measure_result> RawNode::measure(sdk::Host, const Options& options, NodeRef source) {
   uint64_t size = options.number("size");
   if (source) {

@@ -21,6 +21,8 @@ class RawNode {
   static sdk::Status create(sdk::CreateContext& context);
   static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
                                                     sdk::NodeRef source);
+  static sdk::Status stream(sdk::Host host, const sdk::Call& call, const sdk::Options& options,
+                            const sdk::StreamSource& source, const instar_content& out);
 
   sdk::Result<uint64_t> size() const;
   void limits(instar_node_limits& limits) const;

@@ -9,7 +9,9 @@
 #include "plugins/protocols/file/file_node.hpp"
 #include "plugins/protocols/file/locks.hpp"
 #include "plugins/protocols/file/resizing.hpp"
+#include "plugins/protocols/file/staging.hpp"
 #include "plugins/protocols/file/transfer.hpp"
+#include "sdk/abi/output.h"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::file {
@@ -58,6 +60,12 @@ Status check_options(const Options& options, uint32_t flags) {
   return {};
 }
 
+/** As qemu-img nothing may be added to messages. */
+bool names_holders(const sdk::Host& host) {
+  const auto* output = host.service<instar_output_ops>(INSTAR_OUTPUT_ID);
+  return output != nullptr && output->strict(host.abi()) == 0;
+}
+
 /** While a file is made, only its size is nobody else's business. */
 constexpr Permissions kCreating = {INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE,
                                    INSTAR_PERMISSION_ALL & ~INSTAR_PERMISSION_RESIZE};
@@ -80,7 +88,9 @@ void set_extent_size_hint(const Call& call, int fd, const Options& options) {
   call.warn(cat("Failed to set extent size hint: ", sdk::errno_text(errno)));
 }
 
-Status create_file(const Call& call, const std::string& filename, const Options& options) {
+Status create_file(const CreateContext& context, const std::string& filename) {
+  const Call& call = context.call();
+  const Options options = context.options();
   if (options.number("extent_size_hint") > UINT32_MAX)
     return fail(EINVAL, "Extent size hint is too large");
   INSTAR_TRY(const auto mode, parse_preallocation(options.text("preallocation", "off")));
@@ -97,7 +107,8 @@ Status create_file(const Call& call, const std::string& filename, const Options&
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
     return fail(EINVAL, "'file' driver requires '", filename, "' to be a regular file");
   // Locked before it is truncated: another process may be using it.
-  INSTAR_CHECK(ImageLocks(fd.get(), filename, Locking::kAuto).set(kCreating));
+  INSTAR_CHECK(
+      ImageLocks(fd.get(), filename, Locking::kAuto, names_holders(context.host())).set(kCreating));
   if (::ftruncate(fd.get(), 0) != 0)
     return fail(errno, "Could not resize file: ", sdk::errno_text(errno));
   if (options.flag("nocow")) turn_off_cow(fd.get());
@@ -107,15 +118,16 @@ Status create_file(const Call& call, const std::string& filename, const Options&
 
 /** A device exists already: it has to be large enough, and loses its first sector, so that what
  * stood there is not taken for an image. */
-Status create_device(const Call&, Kind kind, const std::string& filename, const Options& options) {
+Status create_device(const CreateContext& context, Kind kind, const std::string& filename) {
+  const Options options = context.options();
   INSTAR_TRY(const auto mode, parse_preallocation(options.text("preallocation", "off")));
   if (mode != INSTAR_PREALLOCATION_OFF)
     return fail(ENOTSUP, "Unsupported preallocation mode '", preallocation_name(mode), "'");
   auto opened = open_file(kind, filename, INSTAR_OPEN_WRITE);
   if (!opened) return sdk::creates_nothing(kind_name(kind), opened.error());
   const int fd = opened->fd.get();
-  INSTAR_CHECK(
-      ImageLocks(fd, filename, Locking::kAuto).set({kCreating.used, INSTAR_PERMISSION_ALL}));
+  INSTAR_CHECK(ImageLocks(fd, filename, Locking::kAuto, names_holders(context.host()))
+                   .set({kCreating.used, INSTAR_PERMISSION_ALL}));
   INSTAR_CHECK(resize_device(fd, options.number("size"), mode, false));
   INSTAR_TRY(const uint64_t length, length_of(fd));
   uint8_t zeroes[512] = {};
@@ -134,7 +146,7 @@ Result<std::unique_ptr<Driver<kind>>> Driver<kind>::open(OpenContext& context) {
   INSTAR_TRY(const Locking locking, parse_locking(options));
   INSTAR_CHECK(check_options(options, flags));
   INSTAR_TRY(OpenFile file, open_file(kind, filename, flags));
-  ImageLocks locks(file.fd.get(), filename, locking);
+  ImageLocks locks(file.fd.get(), filename, locking, names_holders(context.host()));
   if ((flags & INSTAR_OPEN_DEFER_LOCKS) == 0) INSTAR_CHECK(locks.set(permissions_of(flags)));
   if (auto length = length_of(file.fd.get()); !length)
     return fail(length.error().code,
@@ -146,9 +158,8 @@ Result<std::unique_ptr<Driver<kind>>> Driver<kind>::open(OpenContext& context) {
 template <Kind kind>
 Status Driver<kind>::create(CreateContext& context) {
   const std::string filename = strip_scheme(kind, context.filename());
-  if constexpr (kind == Kind::kFile)
-    return create_file(context.call(), filename, context.options());
-  return create_device(context.call(), kind, filename, context.options());
+  if constexpr (kind == Kind::kFile) return create_file(context, filename);
+  return create_device(context, kind, filename);
 }
 
 template <Kind kind>
@@ -160,6 +171,17 @@ Status Driver<kind>::remove(sdk::Host, const std::string& name) {
   if (::unlink(filename.c_str()) != 0)
     return fail(errno, "Error when deleting file ", filename, ": ", sdk::errno_text(errno));
   return {};
+}
+
+template <Kind kind>
+Result<std::string> Driver<kind>::stage(const std::string& filename, uint32_t flags) {
+  return stage_file(strip_scheme(kind, filename), flags);
+}
+
+template <Kind kind>
+Status Driver<kind>::settle(const std::string& staged, const std::string& filename,
+                            uint32_t flags) {
+  return settle_file(staged, strip_scheme(kind, filename), flags);
 }
 
 template class Driver<Kind::kFile>;

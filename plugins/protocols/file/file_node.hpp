@@ -78,6 +78,8 @@ class Driver : public FileNode {
   static sdk::Result<std::unique_ptr<Driver>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
   static sdk::Status remove(sdk::Host host, const std::string& filename);
+  static sdk::Result<std::string> stage(const std::string& filename, uint32_t flags);
+  static sdk::Status settle(const std::string& staged, const std::string& filename, uint32_t flags);
 };
 
 using FileDriver = Driver<Kind::kFile>;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "plugins/protocols/file/lock_holders.hpp"
 #include "sdk/abi/open.h"
 
 namespace instar::file {
@@ -68,15 +69,17 @@ Permissions permissions_of(uint32_t flags) {
   return result;
 }
 
-sdk::Error ImageLocks::in_use(int error, std::string message) const {
+sdk::Error ImageLocks::in_use(int error, int byte, std::string message) const {
+  const std::string holders = name_holders_ ? lock_holders(fd_, byte) : "";
   return {error, std::move(message),
-          sdk::cat("Is another process using the image [", filename_, "]?")};
+          sdk::cat("Is another process using the image [", filename_, "]?",
+                   holders.empty() ? "" : "\n", holders)};
 }
 
 Status ImageLocks::take(Permissions wanted) {
   const auto take_byte = [&](int byte) -> Status {
     if (const int error = lock_byte(fd_, byte))
-      return in_use(error, sdk::cat("Failed to lock byte ", byte));
+      return in_use(error, byte, sdk::cat("Failed to lock byte ", byte));
     return {};
   };
   INSTAR_CHECK(for_each(wanted.used & ~held_.used, [&](int p) -> Status {
@@ -94,12 +97,13 @@ Status ImageLocks::take(Permissions wanted) {
 Status ImageLocks::check(Permissions wanted) const {
   INSTAR_CHECK(for_each(wanted.used, [&](int p) -> Status {
     if (const int error = ask(fd_, kUnsharedBase + p))
-      return in_use(error, sdk::cat("Failed to get \"", kNames[p], "\" lock"));
+      return in_use(error, kUnsharedBase + p, sdk::cat("Failed to get \"", kNames[p], "\" lock"));
     return {};
   }));
   return for_each(INSTAR_PERMISSION_ALL & ~wanted.shared, [&](int p) -> Status {
     if (const int error = ask(fd_, kUsedBase + p))
-      return in_use(error, sdk::cat("Failed to get shared \"", kNames[p], "\" lock"));
+      return in_use(error, kUsedBase + p,
+                    sdk::cat("Failed to get shared \"", kNames[p], "\" lock"));
     return {};
   });
 }

@@ -30,8 +30,9 @@ enum class Locking { kAuto, kOn, kOff };
 /** The locks of one open file. They go with its descriptor. Not thread-safe. */
 class ImageLocks {
  public:
-  ImageLocks(int fd, std::string filename, Locking locking)
-      : fd_(fd), filename_(std::move(filename)), locking_(locking) {}
+  /** @param name_holders the hint also says which processes are in the way, where that can be told */
+  ImageLocks(int fd, std::string filename, Locking locking, bool name_holders = false)
+      : fd_(fd), filename_(std::move(filename)), locking_(locking), name_holders_(name_holders) {}
 
   /**
    * Takes what is missing, looks for conflicts, then gives back what is no longer needed. EAGAIN:
@@ -45,11 +46,12 @@ class ImageLocks {
   sdk::Status check(Permissions wanted) const;
   /** Gives back what is held beyond `kept`. */
   void release_beyond(Permissions kept);
-  sdk::Error in_use(int error, std::string message) const;
+  sdk::Error in_use(int error, int byte, std::string message) const;
 
   int fd_;
   std::string filename_;
   Locking locking_;
+  bool name_holders_;
   Permissions held_;
 };
 

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "plugins/protocols/file/file_node.hpp"
 #include "plugins/protocols/file/temp_dir.hpp"
@@ -49,6 +51,36 @@ TEST(ImageLocks, KeepOthersOut) {
   User three(dir);
   EXPECT_EQ(one.set(kRead, kAll), "");
   EXPECT_EQ(three.set(kRead | kWrite | kResize, kAll & ~kWrite & ~kResize), "");
+}
+
+TEST(ImageLocks, NameWhoIsInTheWay) {
+  const TempDir dir;
+  User one(dir);
+  ASSERT_EQ(one.set(kWrite, kAll & ~kWrite), "");
+  const Descriptor fd(::open(dir.path("disk").c_str(), O_RDWR | O_CLOEXEC));
+  const auto refused = ImageLocks(fd.get(), "disk", Locking::kOn, true).set({kWrite, kAll});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().hint,
+            "Is another process using the image [disk]?\nHeld by this process itself");
+
+  // A child has the descriptor and thereby the lock.
+  int pipe_ends[2];
+  ASSERT_EQ(::pipe2(pipe_ends, O_CLOEXEC), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    char byte;
+    ::close(pipe_ends[1]);
+    (void)!::read(pipe_ends[0], &byte, 1);
+    ::_exit(0);
+  }
+  one.fd = Descriptor();
+  const auto other = ImageLocks(fd.get(), "disk", Locking::kOn, true).set({kWrite, kAll});
+  ::close(pipe_ends[0]);
+  ::close(pipe_ends[1]);
+  ::waitpid(child, nullptr, 0);
+  ASSERT_FALSE(other);
+  EXPECT_NE(other.error().hint.find(sdk::cat("\nHeld by process ", child, " (")), std::string::npos)
+      << other.error().hint;
 }
 
 TEST(ImageLocks, LetSharersTogether) {
