@@ -74,7 +74,7 @@ class NewImage {
     const int result = context_.graph().stage(context_.host().abi(), call.abi(), filename_.c_str(),
                                               settle_flags(), name.abi());
     if (result == -ENOTSUP && keep_)
-      return fail(ENOTSUP, "'", filename_, "' can't be made without replacing what is there");
+      return fail(ENOTSUP, "--no-clobber is not possible for '", filename_, "'");
     if (result == -ENOTSUP) return {};
     if (result < 0) return call.error(result);
     name_ = std::move(name.text);

@@ -70,6 +70,27 @@ std::optional<int> Arguments::parse(CommandContext& context) {
               "copy this internal snapshot: id, name, or snapshot.name=…")
       .flag('U', "force-share", force_share, "read sources that somebody has open for writing");
   add_object_option(line, context);
+  declare_target(line, context, raw);
+  add_progress_option(line, context, progress_style);
+  line.flag('q', "quiet", quiet, "print nothing but errors");
+  if (!context.strict())
+    line.text(0, "+compression-level", "N", level, "how hard -c works; 0: the format's default")
+        .text(0, "+hash", "NAME", hash, "print this hash (sha256, …) of what is copied")
+        .flag(0, "+verify", verify, "read TARGET again and compare it with what was copied")
+        .flag(0, "+no-clobber", no_clobber, "fail if TARGET exists");
+  report.declare(line, context);
+  line.operands(raw.operands)
+      .epilogue(context.strict()
+                    ? "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n"
+                    : "SOURCE - is standard input (raw), TARGET - standard output (raw, qcow2).\n\n"
+                      "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
+  if (const auto status = line.parse(context)) return *status;
+  if (level) open_options = "compression-level=" + *level;
+  return check(context, raw);
+}
+
+/** The target, and how it is filled. */
+void Arguments::declare_target(CommandLine& line, CommandContext& context, Raw& raw) {
   line.text('O', "output-format|+target-format", "FMT", raw.target_format,
             "format of TARGET (default raw)")
       .flag(0, "target-image-opts", target_image_opts, "TARGET is a list of key=value; needs -n")
@@ -96,22 +117,6 @@ std::optional<int> Arguments::parse(CommandContext& context) {
       .flag(0, "bitmaps", bitmaps, "copy persistent dirty bitmaps too")
       .flag(0, "skip-broken-bitmaps", skip_broken_bitmaps,
             "leave inconsistent bitmaps out; needs --bitmaps");
-  add_progress_option(line, context, progress_style);
-  line.flag('q', "quiet", quiet, "print nothing but errors");
-  if (!context.strict())
-    line.text(0, "+compression-level", "N", level, "how hard -c works; 0: the format's default")
-        .text(0, "+hash", "NAME", hash, "print this hash (sha256, …) of what is copied")
-        .flag(0, "+verify", verify, "read TARGET again and compare it with what was copied")
-        .flag(0, "+no-clobber", no_clobber, "fail if TARGET exists");
-  report.declare(line, context);
-  line.operands(raw.operands)
-      .epilogue(context.strict()
-                    ? "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n"
-                    : "SOURCE - is standard input (raw), TARGET - standard output (raw, qcow2).\n\n"
-                      "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
-  if (const auto status = line.parse(context)) return *status;
-  if (level) open_options = "compression-level=" + *level;
-  return check(context, raw);
 }
 
 std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {

@@ -39,6 +39,7 @@ struct Arguments {
 
  private:
   struct Raw;
+  void declare_target(CommandLine& line, CommandContext& context, Raw& raw);
   std::optional<int> check(CommandContext& context, const Raw& raw);
   std::optional<int> check_streams(const CommandContext& context) const;
 

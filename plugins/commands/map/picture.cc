@@ -18,7 +18,7 @@ constexpr size_t kGap = 2;
 constexpr size_t kLeft = 110;
 constexpr size_t kTop = 64;
 constexpr size_t kLegendRow = 22;
-constexpr size_t kLegendColumns = 3;
+constexpr size_t kLegendColumns = 2;
 constexpr uint64_t kLeastCell = 512;
 
 /** By depth: told apart also by who sees no red or green (Okabe and Ito). */

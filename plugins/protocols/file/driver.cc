@@ -175,6 +175,7 @@ Status Driver<kind>::remove(sdk::Host, const std::string& name) {
 
 template <Kind kind>
 Result<std::string> Driver<kind>::stage(const std::string& filename, uint32_t flags) {
+  if (kind != Kind::kFile) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
   return stage_file(strip_scheme(kind, filename), flags);
 }
 
