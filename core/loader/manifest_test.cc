@@ -45,7 +45,8 @@ TEST(Manifest, HoldsWhatTheTextSays) {
   EXPECT_EQ(format.kind, INSTAR_KIND_FORMAT);
   EXPECT_EQ(format.aliases, std::vector<std::string>{"ac"});
   EXPECT_TRUE(format.probe_by_code);
-  ASSERT_EQ(format.probe.size(), 1u);
+  ASSERT_EQ(format.probe.size(), 2u);
+  EXPECT_TRUE(format.probe[1].by_code);
   EXPECT_EQ(format.probe[0].score, 90);
   EXPECT_EQ(format.probe[0].matches[0].bytes, "AcMe");
   EXPECT_EQ(format.probe[0].matches[0].mask.size(), 4u);
