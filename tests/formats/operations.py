@@ -23,7 +23,7 @@ COMMANDS = (
     ("dd", "-O", "{f}", "bs=512k", "if={}", "of=made"), ("dd", "-f", "{f}", "-O", "raw", "bs=700", "skip=3", "count=11", "if={}", "of=made"),
     ("bench", "-w", "-c", "20", "-s", "3000", "-S", "70000", "--pattern", "7", "-f", "{f}", "-q", "{}"), ("info", "-f", "{f}", "{}"),
 )
-READS = (("info", "image"), ("info", "--output=json", "image"), ("map", "image"), ("map", "--output=json", "image"), ("check", "image"))
+READS = (("info", "{}"), ("info", "--output=json", "{}"), ("map", "{}"), ("map", "--output=json", "{}"), ("check", "{}"))
 
 
 def content(size):
@@ -46,6 +46,7 @@ class Operations:
         self.folders = {}
         self.pristine = None
         self.data = b""
+        self.image = "image" + row.suffix
 
     def __call__(self, top):
         row = self.row
@@ -63,13 +64,16 @@ class Operations:
         self.pristine = top / "pristine"
         shutil.copytree(self.folders["genuine"], self.pristine)
         for command in COMMANDS:
-            if not self.is_own(command):
+            if not self.is_own(command) and not row.alone:
                 yield self.command(command)
         if row.creates and row.preallocates:
             yield from self.preallocated()
 
     def is_own(self, command):
-        return any(" ".join(command).format("image", f=self.row.format).startswith(own) for own in self.row.own)
+        return any(" ".join(command).format(self.image, f=self.row.format).startswith(own) for own in self.row.own)
+
+    def read_commands(self):
+        return [[part.format(self.image) for part in args] for args in READS if not self.row.alone]
 
     def both(self, *args):
         return [tool.run(*args, cwd=self.folders[tool.label]) for tool in (self.oracle, self.tool)]
@@ -91,12 +95,12 @@ class Operations:
 
     def converted(self):
         """Each tool's image is read by both."""
-        yield "convert", differences("convert", *self.both("convert", "-O", self.row.format, *self.options(), "source.raw", "image"))
+        yield "convert", differences("convert", *self.both("convert", "-O", self.row.format, *self.options(), "source.raw", self.image))
         for maker in (self.oracle, self.tool):
             folder = self.folders[maker.label]
             for reader in (self.oracle, self.tool):
-                yield f"{reader.label} reads what {maker.label} wrote", self.reads(reader, folder, "image")
-            for args in READS:
+                yield f"{reader.label} reads what {maker.label} wrote", self.reads(reader, folder, self.image)
+            for args in self.read_commands():
                 results = [tool.run(*args, cwd=folder) for tool in (self.oracle, self.tool)]
                 if args[0] not in self.row.own:
                     yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *results)
@@ -107,7 +111,7 @@ class Operations:
 
     def seven_zip(self, folder):
         """A reader that shares no code with either tool."""
-        shutil.copyfile(folder / "image", folder / f"image.{self.row.seven_zip}")
+        shutil.copyfile(folder / self.image, folder / f"image.{self.row.seven_zip}")
         with open(folder / "out.raw", "wb") as out:
             done = subprocess.run(["7z", "e", "-so", folder / f"image.{self.row.seven_zip}"], stdout=out, stderr=subprocess.PIPE, check=False)
         if done.returncode:
@@ -117,18 +121,18 @@ class Operations:
     def found(self):
         """An image that is only read."""
         for folder in self.folders.values():
-            (folder / "image").write_bytes(samples.make(self.row.format, self.data, self.row.options))
+            (folder / self.image).write_bytes(samples.make(self.row.format, self.data, self.row.options))
         folder = self.folders["ours"]
-        for reader in (self.oracle, self.tool):
-            yield f"{reader.label} reads it", self.reads(reader, folder, "image")
-        for args in READS:
+        for reader in (self.tool,) if self.row.alone else (self.oracle, self.tool):
+            yield f"{reader.label} reads it", self.reads(reader, folder, self.image)
+        for args in self.read_commands():
             if not self.is_own(args):
                 yield " ".join(args), differences(args[0], *self.both(*args))
         yield "map says what there is", self.mapped(folder)
 
     def mapped(self, folder):
         """Extents cover the image once, and zeroes are zeroes."""
-        extents = json.loads(self.tool.must("map", "--output=json", "image", cwd=folder).out)
+        extents = json.loads(self.tool.must("map", "--output=json", self.image, cwd=folder).out)
         at, problems = 0, []
         for extent in extents:
             if extent["start"] != at:
@@ -138,7 +142,7 @@ class Operations:
                 problems.append(f"{extent} is not zero")
             if "offset" in extent and not extent["zero"]:
                 wanted = self.data[extent["start"] : at]
-                stored = (folder / "image").read_bytes()[extent["offset"] :][: len(wanted)]
+                stored = (folder / self.image).read_bytes()[extent["offset"] :][: len(wanted)]
                 if stored != wanted:
                     problems.append(f"{extent} does not lie there")
         return problems[:3]
@@ -167,14 +171,14 @@ class Operations:
         self.data = first
 
     def command(self, command):
-        args = [part.format("image", f=self.row.format) for part in command]
+        args = [part.format(self.image, f=self.row.format) for part in command]
         for folder in self.folders.values():
             for path in (*folder.glob("made*"), *folder.glob("packed*")):
                 path.unlink()
             for path in self.pristine.glob("image*"):
                 shutil.copyfile(path, folder / path.name)
         problems = differences(args[0], *map(unnumbered, map(timeless, self.both(*args))))
-        for name in ("image", "made", "packed"):
+        for name in (self.image, "made", "packed"):
             problems += self.same_content(name)
         return " ".join(args), problems
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of formats that no tool here creates, made by the formats' descriptions."""
 
+import base64
+import bz2
+import lzma
 import struct
 import sys
 import zlib
@@ -36,12 +39,70 @@ def cloop(data, block=65536):
     return CLOOP_TEXT.ljust(128, b"\0") + struct.pack(">II", block, len(blocks)) + struct.pack(f">{len(offsets)}Q", *offsets) + b"".join(blocks)
 
 
-MAKERS = {"bochs": bochs, "cloop": cloop}
+def adc(data):
+    """Apple Data Compression: runs of one byte are copied, all else is literal."""
+    out, at = b"", 0
+    while at < len(data):
+        run = 1
+        while run < 67 and at + run < len(data) and data[at + run] == data[at]:
+            run += 1
+        if run > 5:  # the byte, and a copy of what lies one byte back
+            wide = run % 2
+            copies = run - 1 if wide else min(run - 1, 18)
+            out += bytes((0x80, data[at])) + (bytes((0x40 | copies - 4, 0, 0)) if wide else bytes((copies - 3 << 2, 0)))
+            at += 1 + copies
+        else:
+            literal = data[at : at + 128]
+            cut = next((i for i in range(1, len(literal) - 6) if literal[i : i + 6] == literal[i : i + 1] * 6), len(literal))
+            out += bytes((0x7F + cut,)) + literal[:cut]
+            at += cut
+    return out
+
+
+DMG_PACKERS = {1: lambda data: data, 0x80000004: adc, 0x80000005: zlib.compress, 0x80000006: bz2.compress, 0x80000008: lambda data: lzma.compress(data, lzma.FORMAT_XZ)}
+DMG_TYPES = {"raw": (1,), "adc": (0x80000004,), "zlib": (0x80000005,), "bzip2": (0x80000006,), "xz": (0x80000008,), "all": tuple(DMG_PACKERS), "old": (1, 0x80000005)}
+
+
+def dmg(data, pack="zlib", chunk=65536, tables=2, fork=0):
+    """Zeroes become chunks of that type. @param fork 1: a resource fork instead of XML"""
+    sectors = -(-len(data) // SECTOR)
+    data = data.ljust(sectors * SECTOR, b"\0")
+    each = -(-len(data) // tables // chunk) * chunk or chunk
+    body, blocks, number = b"", [], 0
+    for start in range(0, len(data), each):
+        entries = b""
+        part = data[start : start + each]
+        for at in range(0, len(part), chunk):
+            piece = part[at : at + chunk]
+            kind = DMG_TYPES[pack][number % len(DMG_TYPES[pack])] if any(piece) else number % 2 * 2
+            packed = DMG_PACKERS[kind](piece) if any(piece) else b""
+            entries += struct.pack(">IIQQQQ", kind, 0, at // SECTOR, len(piece) // SECTOR, len(body), len(packed))
+            body += packed
+            number += 1
+        entries += struct.pack(">IIQQQQ", 0xFFFFFFFF, 0, len(part) // SECTOR, 0, len(body), 0)
+        header = struct.pack(">4sIQQQ", b"mish", 1, start // SECTOR, len(part) // SECTOR, 0).ljust(200, b"\0")
+        blocks.append(header + struct.pack(">I", len(entries) // 40) + entries)
+    if fork:
+        data_area = b"".join(struct.pack(">I", len(block)) + block for block in blocks)
+        tail = struct.pack(">IIII", 256, 256 + len(data_area), len(data_area), 0).ljust(256, b"\0") + data_area
+        where = (len(body), len(tail), 0, 0)
+    else:
+        items = "".join(f"<dict><key>Data</key><data>\n{base64.encodebytes(block).decode()}</data></dict>" for block in blocks)
+        tail = f'<?xml version="1.0"?><plist><dict><key>resource-fork</key><dict><key>blkx</key><array>{items}</array></dict></dict></plist>'.encode()
+        where = (0, 0, len(body), len(tail))
+    koly = struct.pack(">4sIIIQQQQQII", b"koly", 4, 512, 1, 0, 0, len(body), where[0], where[1], 1, 1).ljust(0xD8, b"\0")
+    koly += struct.pack(">QQ", where[2], where[3])
+    koly = koly.ljust(0x1E8, b"\0") + struct.pack(">IQ", 1, sectors)
+    return body + tail + koly.ljust(512, b"\0")
+
+
+MAKERS = {"bochs": bochs, "cloop": cloop, "dmg": dmg}
 
 
 def make(name, data, options=""):
-    """@param options keyword=number, separated by commas"""
-    return MAKERS[name](data, **{key: int(value) for key, value in (pair.split("=") for pair in options.split(",") if pair)})
+    """@param options keyword=value, separated by commas"""
+    given = (pair.split("=") for pair in options.split(",") if pair)
+    return MAKERS[name](data, **{key: int(value) if value.isdigit() else value for key, value in given})
 
 
 if __name__ == "__main__":  # samples.py FORMAT OPTIONS INPUT OUTPUT

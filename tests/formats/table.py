@@ -16,6 +16,8 @@ class Row(NamedTuple):
     order: str = "little"
     creates: bool = True  # else images come from samples.py
     preallocates: bool = True  # preallocation=full and falloc do what they say, where the genuine tool does nothing
+    suffix: str = ""  # of the images' names, where the genuine tool goes by it
+    alone: bool = False  # the genuine tool does not read all of it
     told: bool = False  # qemu-img does not recognize it
     layout: bool = True  # an empty image is as long as the genuine tool's
     seven_zip: str = ""  # the ending of file names by which 7z knows the format
@@ -71,4 +73,8 @@ ROWS = (
     Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),
     Row("cloop", "block=524288", fields=CLOOP, order="big", creates=False, own=("map",)),
+    Row("dmg", "pack=raw", creates=False, own=("map", "measure"), suffix=".dmg"),
+    Row("dmg", "pack=zlib,chunk=262144", creates=False, own=("map", "measure"), suffix=".dmg"),
+    Row("dmg", "pack=old,fork=1", creates=False, own=("map", "measure"), suffix=".dmg"),
+    Row("dmg", "pack=all,tables=3", creates=False, own=("map", "measure"), suffix=".dmg", alone=True),
 )
