@@ -75,7 +75,7 @@ Result<Driver> Graph::Private::probe(Node& file, const std::string& filename) {
   if (auto read = file.read(Call(call.abi()), 0, head.data(), len); !read)
     return fail(read.error().code,
                 "Could not read image for determining its format: ", errno_text(read.error().code));
-  std::array<uint8_t, kProbeSize> tail{};
+  std::array<uint8_t, 2 * kProbeSize> tail{};
   size_t tail_len = size > len && registry.wants_tail() ? std::min<uint64_t>(size, tail.size()) : 0;
   // Whatever can't be read there is no format's mark.
   if (tail_len != 0 && !file.read(Call(call.abi()), size - tail_len, tail.data(), tail_len))

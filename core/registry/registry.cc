@@ -18,12 +18,13 @@ struct Evidence {
   std::string_view filename;
 };
 
-bool holds(const loader::ProbeMatch& match, const Evidence& file) {
+/** @param padding bytes behind the file's end, which are taken for its own. */
+bool holds(const loader::ProbeMatch& match, const Evidence& file, size_t padding) {
   if (!match.name_ends.empty())
     return file.filename.size() > match.name_ends.size() &&
            file.filename.ends_with(match.name_ends);
   const bool at_end = match.offset < 0;
-  const auto bytes = at_end ? file.tail : file.head;
+  const auto bytes = at_end ? file.tail.first(file.tail.size() - padding) : file.head;
   const uint64_t offset = static_cast<uint64_t>(match.offset) + (at_end ? bytes.size() : 0);
   const size_t length = match.be32_min ? sizeof(uint32_t) : match.bytes.size();
   if (offset > bytes.size() || length > bytes.size() - offset) return false;
@@ -34,6 +35,21 @@ bool holds(const loader::ProbeMatch& match, const Evidence& file) {
     if (((at[i] ^ static_cast<uint8_t>(match.bytes[i])) & mask) != 0) return false;
   }
   return true;
+}
+
+bool looks_at_end(const loader::ProbeRule& rule) {
+  return std::any_of(rule.matches.begin(), rule.matches.end(),
+                     [](const auto& match) { return match.offset < 0; });
+}
+
+/** A file's length is only known in sectors. */
+bool holds(const loader::ProbeRule& rule, const Evidence& file) {
+  const size_t most = looks_at_end(rule) ? std::min<size_t>(file.tail.size(), 511) : 0;
+  for (size_t padding = 0; padding <= most; ++padding)
+    if (std::all_of(rule.matches.begin(), rule.matches.end(),
+                    [&](const auto& match) { return holds(match, file, padding); }))
+      return true;
+  return false;
 }
 
 bool counts(const loader::ProbeRule& rule, bool strict) {
@@ -57,9 +73,7 @@ int code_score(const Provider& provider, std::span<const uint8_t> head,
 int score_of(const Provider& format, const Evidence& file, bool strict) {
   int best = 0;
   for (const auto& rule : format.info().probe) {
-    const bool all = std::all_of(rule.matches.begin(), rule.matches.end(),
-                                 [&](const auto& match) { return holds(match, file); });
-    if (!all || !counts(rule, strict)) continue;
+    if (!counts(rule, strict) || !holds(rule, file)) continue;
     best = std::max(best, rule.by_code ? code_score(format, file.head, std::string(file.filename))
                                        : rule.score);
   }
@@ -119,9 +133,7 @@ bool Registry::wants_tail() {
   return std::any_of(index_->formats.begin(), index_->formats.end(), [&](const auto* format) {
     const auto& rules = format->info().probe;
     return std::any_of(rules.begin(), rules.end(), [&](const auto& rule) {
-      return counts(rule, index_->settings.strict) &&
-             std::any_of(rule.matches.begin(), rule.matches.end(),
-                         [](const auto& match) { return match.offset < 0; });
+      return counts(rule, index_->settings.strict) && looks_at_end(rule);
     });
   });
 }

@@ -127,8 +127,9 @@ class Registry {
   const Provider* find_driver(std::string_view name);
   /** The protocol for "SCHEME:…" or "SCHEME://…", or nullptr. */
   const Provider* protocol_for_scheme(std::string_view scheme);
-  /** The format of a file by its first bytes (QEMU looks at 512), its name, and its last 512 bytes if
-   * given. A plugin that has to be asked and fails is passed over. */
+  /** The format of a file by its first bytes (QEMU looks at 512), its name, and its last bytes if
+   * given: up to 1023, as its length is only known in sectors. A plugin that has to be asked and
+   * fails is passed over. */
   Probed probe(std::span<const uint8_t> head, const std::string& filename,
                std::span<const uint8_t> tail = {});
   /** Called as qemu-img. */

@@ -197,6 +197,8 @@ TEST_F(RegistryTest, ProbesByTheEndAndByTheName) {
   EXPECT_TRUE(registry().wants_tail());
   EXPECT_EQ(probe("..ko..", "x"), "end");
   EXPECT_EQ(probe("...ko.", "x.dmg"), "raw");
+  EXPECT_EQ(probe("..ko.." + std::string(511, '\0'), "x"), "end");
+  EXPECT_EQ(probe("..ko.." + std::string(512, '\0'), "x"), "raw");
   EXPECT_EQ(probe("ko.", "x"), "raw");
   registry_.reset();
   strict_ = true;

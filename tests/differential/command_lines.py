@@ -22,6 +22,7 @@ FIXTURES = (
     ("sn.qcow2", "qcow2", (), "snapshots"),
     ("aes.qcow2", "qcow2", ("--object", SECRET, "-o", "encrypt.format=aes,encrypt.key-secret=s"), ""),
     ("luks.qcow2", "qcow2", ("--object", SECRET, "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"), ""),
+    ("disk.luks", "luks", ("--object", SECRET, "-o", "key-secret=s,iter-time=10"), ""),
 )
 # Files that are no images, or no longer whole ones.
 PREPARE = r"""
@@ -1047,7 +1048,7 @@ bitmap --bogus a.qcow2 b
 """.strip().split("\n")
 
 
-# +S stands for a secret with the password of luks.qcow2 and aes.qcow2.
+# +S stands for a secret with the password of luks.qcow2, aes.qcow2 and disk.luks.
 PROGRESS = """
 compare -p gone.qcow2 a.raw
 compare -p a.raw nofile
@@ -1231,6 +1232,101 @@ check +S --image-opts driver=qcow2,file.filename=luks.qcow2,encrypt.key-secret=s
 check luks.qcow2
 """.strip().split("\n")
 
+# +L stands for disk.luks, +K for its key too, +S and +N for secrets.
+LUKS = """
+create -f luks -o help
+create -f luks -o help x
+amend -f luks -o help
+info disk.luks
+info --output=json disk.luks
+info -f luks a.raw
+info --image-opts +L
+info --image-opts +L,nosuch=1
+info --image-opts +L,key-secret=zz
+info +S --output=json --image-opts +K
+map disk.luks
+map +S --output=json --image-opts +K
+map --object secret,id=s,data=wrong --image-opts +K
+map --image-opts +K
+check disk.luks
+check +S --image-opts +K
+check +S -r all --image-opts +K
+compare +S --image-opts +K driver=raw,file.filename=a.raw
+convert disk.luks x
+convert +S -O raw --image-opts +K x
+convert +S -n --target-image-opts a.raw +K
+convert +S -n -c --target-image-opts a.raw +K
+convert +S -O luks -o key-secret=s,iter-time=10 a.raw x
+convert +S -c -O luks -o key-secret=s,iter-time=10 a.raw x
+convert -O luks a.raw x
+convert +S -O luks -o key-secret=zz a.raw x
+convert +S -O luks -o key-secret=s,cipher-alg=x a.raw x
+convert +S -O luks -B a.raw -F raw -o key-secret=s a.raw x
+dd -f luks -O raw if=disk.luks of=x
+create +S -f luks -o key-secret=s,iter-time=10 x 1M
+create +S -f luks -o key-secret=s,iter-time=10,cipher-alg=twofish-256,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,hash-alg=ripemd160 x 1M
+create +S -f luks -o key-secret=s,iter-time=10,preallocation=full x 1M
+create +S -f luks -o key-secret=s,iter-time=10,preallocation=bogus x 1M
+create +S -f luks -o key-secret=s,iter-time=10 x 0
+create +S -f luks -o key-secret=s,iter-time=10 x
+create +S -f luks -o key-secret=s,iter-time=10 x 9223372036854775807
+create +S -f luks -o key-secret=s,iter-time=10 x 8000000T
+create +S -f luks -b a.raw -F raw -o key-secret=s x
+create -f luks x 1M
+create +S -f luks -o iter-time=10 x 1M
+create +S -f luks -o key-secret=zz x 1M
+create +S -f luks -o key-secret=s,cipher-alg=foo x 1M
+create +S -f luks -o key-secret=s,cipher-alg=3des x 1M
+create +S -f luks -o key-secret=s,cipher-alg=cast5-128 x 1M
+create +S -f luks -o key-secret=s,cipher-mode=foo x 1M
+create +S -f luks -o key-secret=s,hash-alg=foo x 1M
+create +S -f luks -o key-secret=s,ivgen-alg=foo x 1M
+create +S -f luks -o key-secret=s,ivgen-hash-alg=foo x 1M
+create +S -f luks -o key-secret=s,iter-time=foo x 1M
+create +S -f luks -o key-secret=s,iter-time=0 x 1M
+create +S -f luks -o key-secret=s,nosuch=foo x 1M
+create -f qcow2 -b disk.luks -F luks x
+create -f qcow2 -b disk.luks -F luks x 1M
+measure +S -O luks -o key-secret=s --size 10M
+measure +S --output=json -O luks -o key-secret=s,cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=essiv --size 10M
+measure +S -O luks -o key-secret=s a.raw
+measure +S -O luks -o key-secret=s,preallocation=full a.raw
+measure +S -O luks -o key-secret=s --size 9223372036854775807
+measure -O luks --size 10M
+measure +S -O luks -o key-secret=zz --size 10M
+measure disk.luks
+measure +S -O qcow2 --image-opts +K
+resize disk.luks +5M
+resize +S --image-opts +K +5M
+resize +S --preallocation=full --image-opts +K +5M
+resize +S --preallocation=metadata --image-opts +K +5M
+resize +S --image-opts +K 1M
+resize +S --shrink --image-opts +K 1M
+resize +S --image-opts +K 9223372036854775807
+snapshot +S -l --image-opts +K
+snapshot +S -c one --image-opts +K
+bitmap +S --add --image-opts +K b
+commit +S --image-opts +K
+rebase +S -u -b x -F raw --image-opts +K
+amend disk.luks -o state=active
+amend +S +N --image-opts +K -o state=active,new-secret=n,iter-time=10
+amend +S +N --image-opts +K -o state=active,new-secret=n,iter-time=10,keyslot=5
+amend +S +N --image-opts +K -o new-secret=n
+amend +S +N --image-opts +K -o state=bogus
+amend +S +N --image-opts +K -o state=active
+amend +S +N --image-opts +K -o state=active,new-secret=zz
+amend +S +N --image-opts +K -o state=active,new-secret=n,keyslot=9
+amend +S +N --image-opts +K -o state=active,new-secret=n,keyslot=0
+amend +S +N --image-opts +K -o state=inactive
+amend +S +N --image-opts +K -o state=inactive,keyslot=-1
+amend +S +N --image-opts +K -o state=inactive,keyslot=1
+amend +S +N --image-opts +K -o state=inactive,old-secret=s
+amend +S +N --image-opts +K -o state=inactive,old-secret=n
+amend +S +N --force --image-opts +K -o state=inactive,old-secret=s
+amend +S --image-opts +K -o cipher-alg=x
+amend +S --image-opts +K -o size=5M
+""".strip().split("\n")
+
 BLKDEBUG = "driver=qcow2,file.driver=blkdebug,file.image.filename=a.qcow2"
 QUORUM = "driver=quorum,children.0.driver=raw,children.0.file.filename=a.raw,children.1.driver=qcow2,children.1.file.filename=a.qcow2"
 FILTERS = """
@@ -1333,6 +1429,9 @@ def lines():
             yield line.split(" ")
     for line in ENCRYPTION:
         yield line.replace("+S", f"--object {SECRET}").split(" ")
+    for line in LUKS:
+        line = line.replace("+S", f"--object {SECRET}").replace("+N", "--object secret,id=n,data=new")
+        yield line.replace("+K", "+L,key-secret=s").replace("+L", "driver=luks,file.filename=disk.luks").split(" ")
     for line in FILTERS:
         yield line.replace("+B", BLKDEBUG).replace("+Q", QUORUM).split(" ")
     for size in SIZES:

@@ -82,6 +82,8 @@ class TextCase:
         if self.line[0] in ("convert", "snapshot", "bitmap") and image_format != "raw":
             left, right = (result._replace(out=without_date(without_length(result.out))) for result in (left, right))
         problems = differences(f"info of the resulting {name}", left, right)
+        if image_format == "luks" and (self.line[0] == "create" or "--force" in self.line):
+            return problems  # noise, of another key each
         one, other = (own_layer(folder / name, image_format) for folder in (theirs, ours))
         compared = self.oracle.run("compare", "--object", command_lines.SECRET, one, other, cwd=theirs)
         if compared.status > 1:  # too broken to be read
@@ -97,7 +99,7 @@ def without_date(text):
 
 def own_layer(path, image_format):
     """The image without what stands below it, which may not even exist."""
-    more = {"backing": None, "encrypt.key-secret": "s"} if image_format == "qcow2" else {}
+    more = {"qcow2": {"backing": None, "encrypt.key-secret": "s"}, "luks": {"key-secret": "s"}}.get(image_format, {})
     return "json:" + json.dumps({"driver": image_format, "file": {"driver": "file", "filename": str(path)}, **more})
 
 
