@@ -238,8 +238,6 @@ class BlockMap {
   Status close(const Call& call) requires kWritable {
     if (!writable() || !changed_) return {};
     const std::lock_guard lock(mutex_);
-    // Others may want to read the last block as a whole.
-    if (table_.file().size() < blocks_end_) INSTAR_CHECK(table_.file().resize(call, blocks_end_));
     INSTAR_CHECK(write_tables(call));
     if constexpr (requires { &Table::end_writing; }) {
       INSTAR_CHECK(table_.end_writing(call));
@@ -261,6 +259,8 @@ class BlockMap {
   void set_size(uint64_t size) { size_ = size; }
   /** Tables reach the file, in order. The lock is held. */
   Status write_tables(const Call& call) requires kWritable {
+    // Others may want to read the last block as a whole.
+    if (table_.file().size() < blocks_end_) INSTAR_CHECK(table_.file().resize(call, blocks_end_));
     Status written = table_.file().flush(call);
     if (written) written = table_.write_back(call);
     if (written) written = table_.file().flush(call);

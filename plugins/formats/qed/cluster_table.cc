@@ -21,9 +21,8 @@ ClusterTable::ClusterTable(sdk::HostFile file, const Header& header)
       header_(header),
       l1_(file_, kCacheBytes),
       l2_(file_, kCacheBytes),
-      next_(sdk::round_up(file_.size(), header_.cluster_size)) {}
+      next_(sdk::round_down(file_.size(), header_.cluster_size)) {}
 
-/** The last cluster of the file may be cut short. */
 bool ClusterTable::valid_cluster(uint64_t offset) const {
   return offset % header_.cluster_size == 0 && offset >= header_.header_bytes() && offset < next_;
 }
