@@ -125,7 +125,7 @@ void write_until_failure(Bench& bench, block::Node& node, Flushed& flushed, unsi
 /** An image with flushed content, open for writing. */
 Opened open_flushed(Bench& bench, const Store& store, Flushed& flushed) {
   auto opened = bench.open(store, kWritable);
-  flushed.content.resize(need(opened.node->size(), "size"));
+  flushed.content = new_content(bench, *opened.node);
   fill(bench, *opened.node, flushed.content, 25);
   need(opened.node->flush(bench.call()), "flushing");
   flushed.touched.assign(sdk::div_up(flushed.content.size(), kSector), false);
