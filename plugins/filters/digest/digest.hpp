@@ -35,7 +35,7 @@ template <int kAlgorithm>
 class DigestOf : public Digest {
  public:
   static sdk::Result<std::unique_ptr<DigestOf>> open() {
-    INSTAR_TRY(const gcry_md_hd_t handle, begin(kAlgorithm));
+    INSTAR_TRY(gcry_md_hd_t handle, begin(kAlgorithm));
     return std::make_unique<DigestOf>(handle);
   }
   explicit DigestOf(gcry_md_hd_t handle) : Digest(handle, kAlgorithm) {}

@@ -89,8 +89,8 @@ sdk::Status SlotTable::activate(const Amendment& wanted, const std::string& secr
   }
   INSTAR_TRY(const SecureBytes new_password, read_password(host, call, options.text("new-secret")));
   const auto store = [&](size_t to) {
-    return add_hint(store_key(io, to, new_password.bytes(), key->bytes(),
-                              options.number("iter-time", kDefaultIterTime)),
+    const uint64_t time = wanted.options.number("iter-time", kDefaultIterTime);
+    return add_hint(store_key(wanted.io, to, new_password.bytes(), key->bytes(), time),
                     sdk::cat("Failed to write to keyslot ", to));
   };
   // A slot that is overwritten opens for nobody in between: then the new password opens another.
