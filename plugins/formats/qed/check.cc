@@ -6,7 +6,6 @@ namespace instar::qed {
 
 using sdk::Call;
 using sdk::fail;
-using sdk::Result;
 using sdk::Status;
 
 namespace {

@@ -72,7 +72,7 @@ Status BlockTable::examine_entry(uint64_t index, uint64_t value, uint64_t used, 
   } else if (used > end - offset) {
     if (found(beyond("end", offset + used - 1))) return failed;
   }
-  if (const auto sound = check_overlap(metadata_.areas, {offset, offset + length}, say); !sound) {
+  if (auto sound = check_overlap(metadata_.areas, {offset, offset + length}, say); !sound) {
     if (errors == nullptr) return sound;
     ++*errors;
   }
@@ -224,6 +224,7 @@ Status BlockTable::write_back(const Call& call) {
   if (!log_) return image_->cache.write_back(call);
   const auto pieces = image_->cache.changes(kLogSector);
   std::vector<LogChange> changes;
+  changes.reserve(pieces.size());
   for (const auto& piece : pieces)
     changes.push_back({piece.position, kLogSector, piece.bytes});
   for (size_t done = 0; done < changes.size();) {

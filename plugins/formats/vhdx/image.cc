@@ -15,7 +15,8 @@ using sdk::NodeRef;
 using sdk::Result;
 using sdk::Status;
 
-Image::Image(std::unique_ptr<ImageFile> file, Metadata metadata, uint32_t flags, sdk::Host host)
+Image::Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, uint32_t flags,
+             sdk::Host host)
     : BlockMap({metadata.block_size, metadata.disk_size()}, flags, std::move(file), metadata),
       host_(host) {}
 
@@ -41,10 +42,10 @@ Result<std::unique_ptr<Image>> Image::open_file(const sdk::OpenContext& context)
   const Header& header = file->headers.current();
   const Area log{header.log_offset, header.log_offset + header.log_length};
   const Say say = [&](const std::string& text) { (void)context.host().print_error(text); };
-  INSTAR_TRY(Metadata metadata, read_metadata(call, file->cache, log, say));
+  INSTAR_TRY(const Metadata metadata, read_metadata(call, file->cache, log, say));
   const bool has_parent = metadata.has_parent;
   std::unique_ptr<Image> image(
-      new Image(std::move(file), std::move(metadata), context.flags(), context.host()));
+      new Image(std::move(file), metadata, context.flags(), context.host()));
   if (!context.has_flag(INSTAR_OPEN_CHECK))
     INSTAR_CHECK(image->table().examine(call, say, nullptr));
   if (has_parent) INSTAR_CHECK(image->find_parent(context));

@@ -23,7 +23,7 @@ class Image : public sdk::BlockMap<BlockTable> {
                     const instar_sink* messages, const instar_progress* progress);
 
  private:
-  Image(std::unique_ptr<ImageFile> file, Metadata metadata, uint32_t flags, sdk::Host host);
+  Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, uint32_t flags, sdk::Host host);
   static sdk::Result<std::unique_ptr<Image>> open_file(const sdk::OpenContext& context);
   sdk::Status find_parent(const sdk::OpenContext& context);
 

@@ -28,12 +28,12 @@ inline Geometry geometry_below(uint64_t sectors) {
     per_track = 17;
     tracks = sectors / per_track;
     heads = std::max<uint32_t>(static_cast<uint32_t>((tracks + 1023) / 1024), 4);
-    if (tracks >= heads * 1024 || heads > 16) {
+    if (tracks >= uint64_t{heads} * 1024 || heads > 16) {
       per_track = 31;
       heads = 16;
       tracks = sectors / per_track;
     }
-    if (tracks >= heads * 1024) {
+    if (tracks >= uint64_t{heads} * 1024) {
       per_track = 63;
       heads = 16;
       tracks = sectors / per_track;

@@ -21,7 +21,7 @@ struct Header {
   uint64_t block_size() const { return fixed() ? kDefaultBlockSize : uint32_t{dynamic.block_size}; }
   /** Of the sector bitmap that stands before a block. */
   uint64_t bitmap_size() const {
-    return sdk::round_up(sdk::div_up(dynamic.block_size, 8 * kSectorSize), kSectorSize);
+    return sdk::round_up(sdk::div_up(dynamic.block_size, uint64_t{8} * kSectorSize), kSectorSize);
   }
   uint64_t table_end() const {
     return sdk::round_up(dynamic.table_offset + 4 * uint64_t{dynamic.max_table_entries},
