@@ -12,7 +12,6 @@ namespace instar::dmg {
 namespace {
 
 using sdk::Call;
-using sdk::ConstBytes;
 using sdk::fail;
 using sdk::Result;
 using sdk::Status;

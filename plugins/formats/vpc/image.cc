@@ -7,8 +7,6 @@
 
 namespace instar::vpc {
 
-using sdk::Call;
-using sdk::fail;
 using sdk::HostFile;
 using sdk::NodeRef;
 using sdk::Result;
