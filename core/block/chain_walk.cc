@@ -28,8 +28,8 @@ Result<Reference> reference_in(const std::string& info) {
 Result<NodePtr> open_somehow(Graph::Private& graph, OpenSpec spec) {
   spec.flags |= INSTAR_OPEN_NO_IO;
   auto opened = graph.open_image(spec);
-  if (opened || spec.format.empty()) return opened;
-  spec.format.clear();
+  if (opened || !spec.format) return opened;
+  spec.format.reset();
   auto guessed = graph.open_image(spec);
   // Whatever can be read looks like a raw image at least.
   return guessed && (*guessed)->driver() != "raw" ? std::move(guessed) : std::move(opened);
@@ -63,7 +63,7 @@ Status Graph::walk_chain(const OpenSpec& spec,
   OpenSpec next = spec;
   next.flags |= INSTAR_OPEN_NO_BACKING | INSTAR_OPEN_CHECK;
   while (true) {
-    ChainLink link{next.filename, next.format, {}, {}, nullptr, {}};
+    ChainLink link{next.filename, next.format.value_or(""), {}, {}, nullptr, {}};
     if (const auto seen = inspect(next, above, link); !seen) link.error = seen.error().message;
     INSTAR_CHECK(each(link));
     if (link.image == nullptr) return {};
@@ -73,11 +73,11 @@ Status Graph::walk_chain(const OpenSpec& spec,
                         ? fail(EINVAL, "Cannot tell what the relative name means here")
                         : private_->gate.admit(plain_name_of(*link.image), below.full);
     next.filename = below.full.empty() ? below.recorded : below.full;
-    next.format = below.format;
+    next.format = recorded_format(below.format);
     if (!admitted)
-      return each({next.filename, next.format, {}, admitted.error().message, nullptr, {}});
+      return each({next.filename, below.format, {}, admitted.error().message, nullptr, {}});
     next.image_opts = false;
-    next.snapshot.clear();
+    next.snapshot.reset();
     next.options.clear();
   }
 }

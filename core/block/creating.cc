@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/loader/guard.hpp"
 #include "core/options/filename.hpp"
 
@@ -146,7 +146,8 @@ void Creating::remove_made() {
     OutgoingCall call;
     const auto file = file_of(graph_, *protocol, filename);
     const Status removed = call.status(loaded->ops->remove(loaded->host, call.abi(), file.c_str()));
-    if (!removed) base::log_info("removing ", filename, ": ", removed.error().message);
+    if (!removed)
+      base::trace(base::Event::kNote, "removing ", filename, ": ", removed.error().message);
   }
 }
 

@@ -113,7 +113,7 @@ Result<NodePtr> Graph::open(const OpenSpec& spec) {
     error.message = cat("Could not open '", spec.filename, "': ", error.message);
     return error;
   }
-  if (!spec.snapshot.empty()) INSTAR_CHECK(private_->load_snapshot(**node, spec.snapshot));
+  if (spec.snapshot) INSTAR_CHECK(private_->load_snapshot(**node, *spec.snapshot));
   return node;
 }
 
@@ -129,17 +129,13 @@ Result<NodePtr> Graph::Private::open_image(const OpenSpec& spec) {
     for (const auto& warning : read.warnings)
       warn(warning.message, warning.hint);
     request.options = std::move(read.flat);
-    if (!spec.format.empty()) {
-      if (request.options.contains("driver"))
-        return fail(EINVAL, "--image-opts and --format are mutually exclusive");
-    }
   } else {
     request.filename = spec.filename;
   }
   if (!spec.options.empty())
     for (auto& [key, value] : options::read_image_options(spec.options).flat)
       request.options[key] = std::move(value);
-  if (!spec.format.empty()) request.options["driver"] = spec.format;
+  if (spec.format) request.options["driver"] = *spec.format;
   return open_node(std::move(request));
 }
 
@@ -147,7 +143,7 @@ Status Graph::Private::load_snapshot(Node& node, const std::string& text) {
   INSTAR_TRY(const SnapshotWish wish, parse_snapshot(text));
   void* self = nullptr;
   const auto* ops = node.interface<instar_snapshot_ops>(INSTAR_SNAPSHOT_ID, &self);
-  if (ops == nullptr || ops->load == nullptr)
+  if (ops == nullptr || ops->load == nullptr || node.filtered() != nullptr)
     return fail(ENOTSUP, "Failed to load snapshot: Block format '", node.driver(),
                 "' used by device '' does not support temporarily loading internal snapshots");
   OutgoingCall list_call;

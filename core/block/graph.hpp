@@ -34,14 +34,20 @@ std::optional<CacheMode> parse_cache_mode(std::string_view name);
 
 /** What to open, as a user says it. */
 struct OpenSpec {
-  std::string filename;     ///< a plain name, json:{…}, or with image_opts key=value text
-  std::string format;       ///< empty: probe
-  bool image_opts = false;  ///< --image-opts
-  uint32_t flags = 0;       ///< enum instar_open_flags
+  std::string filename;  ///< a plain name, json:{…}, or with image_opts key=value text
+  std::optional<std::string> format;  ///< none: probe
+  bool image_opts = false;            ///< --image-opts
+  uint32_t flags = 0;                 ///< enum instar_open_flags
   CacheMode cache;
-  std::string snapshot;  ///< -l's text: ID_OR_NAME, or snapshot.id=…,snapshot.name=…
-  std::string options;   ///< further options of the top node, key=value,… text
+  std::optional<std::string> snapshot;  ///< -l's text: ID_OR_NAME, or snapshot.id=…,snapshot.name=…
+  std::string options;                  ///< further options of the top node, key=value,… text
 };
+
+/** An image that records no format for its backing file has it probed. */
+inline std::optional<std::string> recorded_format(std::string name) {
+  if (name.empty()) return std::nullopt;
+  return name;
+}
 
 /** What to create. */
 struct CreateSpec {

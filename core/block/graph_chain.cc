@@ -50,12 +50,6 @@ Status share(const Node& node) {
   return {};
 }
 
-std::string refused_name(const Error& error) {
-  constexpr std::string_view kHead = "Invalid parameter '";
-  if (!error.message.starts_with(kHead)) return {};
-  return error.message.substr(kHead.size(), error.message.size() - kHead.size() - 1);
-}
-
 }  // namespace
 
 Node* Graph::find_backing(Node& top, const std::string& name) {
@@ -118,9 +112,10 @@ Result<Amendment> plan_amendment(Graph::Private& graph, Node& image, const std::
     return fail(ENOTSUP, "Format driver '", driver.name(), "' does not support option amendment");
   BoundOptions bound(table_of(info.amend_options));
   if (auto set = bound.set_all(options); !set) {
-    const std::string name = refused_name(set.error());
-    for (const auto& spec : info.create_options)
-      if (spec.name == name) set.error().hint = "This option is only supported for image creation";
+    options::OptionTable all = table_of(info.amend_options);
+    all.append(table_of(info.create_options));
+    if (BoundOptions(std::move(all)).set_all(options))
+      set.error().hint = "This option is only supported for image creation";
     return std::move(set).error();
   }
   INSTAR_CHECK(bound.check_values());

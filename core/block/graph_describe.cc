@@ -100,13 +100,13 @@ Result<std::string> Graph::describe_chain(const OpenSpec& spec) {
     INSTAR_TRY(const NodePtr node, open(next));
     INSTAR_TRY(json::object document, document_of(*node));
     const std::string below = text_field(document, "full-backing-filename");
-    next.format = text_field(document, "backing-filename-format");
+    next.format = recorded_format(text_field(document, "backing-filename-format"));
     documents.push_back(std::move(document));
     if (below.empty()) return json::serialize(documents);
     INSTAR_CHECK(private_->gate.admit(plain_name_of(*node), below));
     next.filename = below;
     next.image_opts = false;
-    next.snapshot.clear();
+    next.snapshot.reset();
   }
 }
 

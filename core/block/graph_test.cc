@@ -50,8 +50,8 @@ class GraphTest : public testing::Test {
     messages.note = messages.print;
     return messages;
   }
-  Result<NodePtr> open(const std::string& filename, uint32_t flags = 0, std::string format = {},
-                       bool image_opts = false) {
+  Result<NodePtr> open(const std::string& filename, uint32_t flags = 0,
+                       std::optional<std::string> format = std::nullopt, bool image_opts = false) {
     OpenSpec spec;
     spec.filename = filename;
     spec.flags = flags;
@@ -250,7 +250,7 @@ TEST_F(GraphTest, SurvivesAnyName) {
     for (auto n = random() % 12; n > 0; --n)
       name += pieces[random() % std::size(pieces)];
     const bool image_opts = random() % 2 == 0;
-    const auto node = open(name, 0, {}, image_opts);
+    const auto node = open(name, 0, std::nullopt, image_opts);
     if (node) continue;
     EXPECT_TRUE(node.error().message.starts_with("Could not open '")) << name;
   }

@@ -6,11 +6,12 @@
 #include <bit>
 #include <cstring>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/block/node_private.hpp"
 #include "sdk/abi/amend.h"
 #include "sdk/abi/bitmap.h"
 #include "sdk/abi/cancel.h"
+#include "sdk/abi/chain.h"
 #include "sdk/abi/change_backing.h"
 #include "sdk/abi/check.h"
 #include "sdk/abi/compress.h"
@@ -70,6 +71,11 @@ bool changes_size(std::string_view id) {
   return id == INSTAR_SNAPSHOT_ID || id == INSTAR_AMEND_ID;
 }
 
+/** What concerns the image as it is stored is done to the one below a filter, as in QEMU. */
+bool reaches_through(std::string_view id) {
+  return id == INSTAR_SNAPSHOT_ID || id == INSTAR_CHANGE_BACKING_ID;
+}
+
 Status check_power(const std::string& driver, const char* what, uint32_t value) {
   if (std::has_single_bit(value) && value <= 1u << 30) return {};
   return fail(EINVAL, "Driver '", driver, "' reports ", what, " ", value,
@@ -83,7 +89,7 @@ Node::Node() : private_(std::make_unique<Private>()) {}
 Node::~Node() {
   OutgoingCall call;
   if (const auto closed = close(Call(call.abi())); !closed)
-    base::log_warn("closing ", names_.filename, ": ", closed.error().message);
+    base::trace(base::Event::kNote, "closing ", names_.filename, ": ", closed.error().message);
 }
 
 Result<NodePtr> Node::make(NodeKind kind, std::string driver, NodeNames names, uint32_t open_flags,
@@ -193,10 +199,24 @@ Result<uint64_t> Node::driver_size() const {
   return static_cast<uint64_t>(size);
 }
 
+const Node* Node::filtered() const {
+  const bool one = children_.size() == 1 && children_[0].role == INSTAR_CHILD_FILTERED;
+  return one ? children_[0].node.get() : nullptr;
+}
+
 const void* Node::find_interface(const char* id, void** self) const {
-  if (private_->ops.get_interface == nullptr || private_->closed) return nullptr;
-  const void* table = private_->ops.get_interface(driver_node_.self, id, self);
-  if (table == nullptr) return nullptr;
+  if (private_->closed) return nullptr;
+  if (std::string_view(id) == INSTAR_CHAIN_ID) {
+    *self = const_cast<Node*>(this);
+    return NodeTrampolines::chain_table();
+  }
+  const void* table = private_->ops.get_interface != nullptr
+                          ? private_->ops.get_interface(driver_node_.self, id, self)
+                          : nullptr;
+  if (table == nullptr) {
+    const Node* below = reaches_through(id) ? filtered() : nullptr;
+    return below != nullptr ? below->find_interface(id, self) : nullptr;
+  }
   if (changes_size(id)) private_->size_is_volatile = true;
   if (std::string_view(id) == INSTAR_RESIZE_ID) {
     *self = const_cast<Node*>(this);

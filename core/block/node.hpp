@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/base/result.hpp"
+#include "core/base/trace.hpp"
 #include "sdk/abi/info.h"
 #include "sdk/abi/node.h"
 #include "sdk/abi/open.h"
@@ -129,7 +130,10 @@ class Node : public std::enable_shared_from_this<Node> {
    * driver leaves it to the host. */
   std::optional<std::string> told_filename() const;
 
-  /** The driver's optional interface, or nullptr; call its functions with *self. */
+  /** What a node stands on that has just one child and adds no data of its own; nullptr for others. */
+  const Node* filtered() const;
+  /** The driver's optional interface, or nullptr; call its functions with *self. Snapshots and a
+   * change of the backing file are those of the node below a filter. */
   template <class Ops>
   const Ops* interface(const char* id, void** self) const {
     return static_cast<const Ops*>(find_interface(id, self));
@@ -146,6 +150,7 @@ class Node : public std::enable_shared_from_this<Node> {
   struct Private;
   friend struct NodeTrampolines;
   Node();
+  void trace_request(base::Event event, uint64_t offset, uint64_t length, uint32_t flags) const;
   const void* find_interface(const char* id, void** self) const;
   Status read_limits();
   Result<uint64_t> driver_size() const;

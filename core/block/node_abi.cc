@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tables through which plugins use a node of the host.
+#include <algorithm>
 #include <cstring>
 
 #include "core/block/node_private.hpp"
+#include "core/block/status.hpp"
+#include "sdk/abi/chain.h"
 #include "sdk/abi/info.h"
 #include "sdk/abi/resize.h"
 
@@ -72,6 +75,25 @@ const void* node_interface(void* self, const char* id, void** interface_self) no
   return get(self).interface<void>(id, interface_self);
 }
 
+Result<size_t> extents_down_to(const Call& call, Node& top, std::string_view bottom,
+                               uint64_t offset, uint64_t length, instar_extent* out, size_t max) {
+  Node* last = &top;
+  while (last != nullptr && last->names().node_name != bottom)
+    last = last->backing();
+  if (last == nullptr) return fail(ENOENT, "Bottom node '", bottom, "' not found");
+  if (last->kind() == NodeKind::kFilter)
+    return fail(EINVAL, "Bottom node '", bottom, "' is a filter");
+  StatusOptions options;
+  options.base = last->backing();
+  options.want_zero = false;
+  options.resolve_file = false;
+  INSTAR_TRY(const auto runs, chain_status(call, top, offset, length, options, max));
+  std::transform(runs.begin(), runs.end(), out, [](const ChainExtent& run) {
+    return instar_extent{run.length, 0, run.flags & ~uint32_t{INSTAR_EXTENT_OFFSET}, 0};
+  });
+  return runs.size();
+}
+
 constexpr instar_node_ops make_table(bool writable) {
   instar_node_ops ops{};
   ops.struct_size = sizeof ops;
@@ -109,6 +131,18 @@ const void* NodeTrampolines::resize_table() {
         }));
       }};
   return &kResize;
+}
+
+const void* NodeTrampolines::chain_table() {
+  static constexpr instar_chain_ops kChain = {
+      sizeof(instar_chain_ops), 0,
+      [](void* self, instar_call* abi, const char* bottom, uint64_t offset, uint64_t length,
+         instar_extent* out, size_t max) noexcept {
+        return guard(abi, [&](const Call& call) {
+          return extents_down_to(call, get(self), bottom, offset, length, out, max);
+        });
+      }};
+  return &kChain;
 }
 
 const void* NodeTrampolines::info_table() {

@@ -57,6 +57,14 @@ Status check_range(uint64_t offset, uint64_t length) {
 
 }  // namespace
 
+/** Every request is shown as it came, before it is cut. */
+void Node::trace_request(base::Event event, uint64_t offset, uint64_t length,
+                         uint32_t flags) const {
+  if (!base::trace_enabled(event)) return;
+  base::write_trace(event, cat("bs ", base::hex_number(this), " offset ", offset, " bytes ", length,
+                               " flags ", base::hex_number(flags)));
+}
+
 /** Tells the driver what is done with its node, if it wants to know. */
 void Node::note(const char* event) const {
   if (private_->debug_ops != nullptr) private_->debug_ops->event(private_->debug_self, event);
@@ -91,6 +99,7 @@ Status Node::read(const Call& call, uint64_t offset, void* to, size_t len) {
 Status Node::read(const Call& call, uint64_t offset, IoVec to) {
   uint64_t length = to.length();
   if (length == 0) return {};
+  trace_request(base::Event::kRead, offset, length, 0);
   INSTAR_CHECK(check_range(offset, length));
   INSTAR_TRY(const uint64_t size, size_covering(offset + length));
   if (offset + length <= size)
@@ -176,6 +185,7 @@ Status Node::write(const Call& call, uint64_t offset, const void* from, size_t l
 Status Node::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) {
   const uint64_t length = from.length();
   if (length == 0) return {};
+  trace_request(base::Event::kWrite, offset, length, flags);
   INSTAR_CHECK(admit_write(offset, length));
   const auto& policy = private_->policy;
   if (offset < kProbedBlock && policy.admits_first_block)
@@ -328,6 +338,7 @@ Status Node::zero_driver(const Call& call, uint64_t offset, uint64_t length, uin
 
 Status Node::write_zeroes(const Call& call, uint64_t offset, uint64_t length, uint32_t flags) {
   if (length == 0) return {};
+  trace_request(base::Event::kWriteZeroes, offset, length, flags);
   INSTAR_CHECK(admit_write(offset, length));
   if (offset < kProbedBlock && private_->policy.admits_first_block) {
     const instar_iovec piece{const_cast<uint8_t*>(kZeroes),

@@ -21,6 +21,7 @@ struct NodeTrampolines {
   static const instar_node_ops* table(bool writable);
   static const void* resize_table();
   static const void* info_table();
+  static const void* chain_table();
 };
 
 struct Node::Private {

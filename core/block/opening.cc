@@ -2,7 +2,9 @@
 #include "core/block/opening.hpp"
 
 #include <algorithm>
+#include <array>
 
+#include "core/base/trace.hpp"
 #include "core/loader/guard.hpp"
 #include "core/options/filename.hpp"
 #include "core/options/json_text.hpp"
@@ -80,10 +82,10 @@ Result<NodePtr> Opening::run() {
   INSTAR_CHECK(read_name());
   if (driver_.provider != nullptr || request_.protocol) INSTAR_CHECK(name_protocol());
   INSTAR_CHECK(take_backing_override());
+  // Children inherit what these options change, so they come first.
+  INSTAR_CHECK(take_writing_options());
   INSTAR_CHECK(take_cache_options());
   const bool stands_on_file = driver_.provider == nullptr || !driver_.takes_names();
-  // Children inherit what this node's options change, so those come first.
-  INSTAR_CHECK(take_writing_options());
   if (stands_on_file) INSTAR_CHECK(open_file());
   if (driver_.provider == nullptr) INSTAR_CHECK(choose_format());
   INSTAR_CHECK(take_common_options());
@@ -91,6 +93,8 @@ Result<NodePtr> Opening::run() {
   INSTAR_TRY(const instar_node driver_node, open_driver());
   INSTAR_TRY(NodePtr node, wrap(driver_node));
   INSTAR_CHECK(check_leftovers());
+  INSTAR_CHECK(check_alignment(*node));
+  if (must_not_write_) return fail(EACCES, "Block node is read-only");
   if (request_.top) INSTAR_CHECK(apply_permissions(*node, request_.permissions));
   return node;
 }
@@ -215,14 +219,11 @@ Status Opening::take_writing_options() {
   // other user to wait for.
   INSTAR_CHECK(take_bool("auto-read-only", false));
   INSTAR_CHECK(take_bool("active", true));
-  if (wanted && read_only) return fail(EACCES, "Block node is read-only");
-  const std::string discard = take_text("discard");
-  if (discard == "on" || discard == "unmap")
-    request_.flags |= INSTAR_OPEN_UNMAP;
-  else if (discard == "off" || discard == "ignore")
-    request_.flags &= ~uint32_t{INSTAR_OPEN_UNMAP};
-  else if (!discard.empty())
-    return fail(EINVAL, "Invalid discard option");
+  must_not_write_ = wanted && read_only;
+  if (must_not_write_) request_.flags &= ~uint32_t{INSTAR_OPEN_WRITE};
+  const auto discard = text_of(options_, "discard");
+  if (discard == "on" || discard == "unmap") request_.flags |= INSTAR_OPEN_UNMAP;
+  if (discard == "off" || discard == "ignore") request_.flags &= ~uint32_t{INSTAR_OPEN_UNMAP};
   return {};
 }
 
@@ -230,7 +231,9 @@ Status Opening::take_common_options() {
   const bool writes = (request_.flags & INSTAR_OPEN_WRITE) != 0;
   if (writes && (request_.flags & INSTAR_OPEN_FORCE_SHARE) != 0)
     return fail(EINVAL, "force-share=on can only be used with read-only images");
-  INSTAR_TRY(node_name_, graph_.pick_node_name(take_text("node-name")));
+  constexpr std::array<std::string_view, 5> kDiscards = {"", "on", "unmap", "off", "ignore"};
+  if (std::find(kDiscards.begin(), kDiscards.end(), take_text("discard")) == kDiscards.end())
+    return fail(EINVAL, "Invalid discard option");
   const std::string detect = take_text("detect-zeroes");
   if (detect == "on")
     policy_.detect_zeroes = DetectZeroes::kOn;
@@ -242,6 +245,7 @@ Status Opening::take_common_options() {
     return fail(EINVAL,
                 "setting detect-zeroes to unmap is not allowed without setting discard operation "
                 "to unmap");
+  INSTAR_TRY(node_name_, graph_.pick_node_name(take_text("node-name")));
   return {};
 }
 
@@ -332,6 +336,9 @@ Result<NodePtr> Opening::wrap(instar_node driver_node) {
   if (guessed_) guard_guessed_raw(*node, policy_);
   node->set_policy(std::move(policy_));
   graph_.nodes[node_name_] = node;
+  base::trace(base::Event::kOpen, "bs ", base::hex_number(node.get()), " filename \"",
+              node->filename(), "\" flags ", base::hex_number(request_.flags), " format_name \"",
+              driver_.name(), "\"");
   return node;
 }
 
@@ -347,6 +354,18 @@ void Opening::guard_guessed_raw(Node& node, NodePolicy& policy) {
     const auto probed = registry.probe({block, 512}, name);
     return probed.provider == nullptr || probed.provider->name() == "raw";
   };
+}
+
+/** Who may write and not resize can't write a part of the last block. */
+Status Opening::check_alignment(const Node& node) const {
+  constexpr uint32_t kBoth = INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE;
+  const uint32_t unit = node.driver_limits().request_alignment;
+  if ((request_.permissions.used & kBoth) != INSTAR_PERMISSION_WRITE || unit <= 512) return {};
+  INSTAR_TRY(const uint64_t size, node.size());
+  if (size % unit == 0) return {};
+  return fail(EINVAL,
+              "Cannot get 'write' permission without 'resize': Image size is not a multiple of "
+              "request alignment");
 }
 
 /** Anything that neither the host nor the driver nor a child understood. */

@@ -41,6 +41,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Result<instar_node> open_driver();
   std::vector<std::pair<std::string, std::string>> take_prefixed();
   Result<NodePtr> wrap(instar_node driver_node);
+  Status check_alignment(const Node& node) const;
   Status check_leftovers() const;
   void guard_guessed_raw(Node& node, NodePolicy& policy);
   std::string find_own_filename() const;
@@ -60,6 +61,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   std::vector<std::pair<std::string, std::string>> prefixed_;  ///< options of no fixed name
   bool guessed_ = false;
   bool backing_overridden_ = false;
+  bool must_not_write_ = false;  ///< the user wants a node read-only that is to be written
   std::string node_name_;
   NodePolicy policy_;
   std::vector<Child> children_;

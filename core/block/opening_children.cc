@@ -90,8 +90,12 @@ Result<uint32_t> Opening::open_child(const instar_child_request& request, instar
 }
 
 Permissions Opening::permissions_of(const instar_child_request& request) const {
-  return child_permissions(request_.permissions, request_.flags,
-                           static_cast<instar_child_role>(request.role));
+  auto permissions = child_permissions(request_.permissions, request_.flags,
+                                       static_cast<instar_child_role>(request.role));
+  if (request.struct_size < sizeof request) return permissions;  // a driver from before these
+  permissions.used |= request.taken;
+  permissions.shared &= ~request.unshared;
+  return permissions;
 }
 
 /** Now the driver says what the file below is to it. */

@@ -95,7 +95,8 @@ class Walk {
   Question layer_answer(Question part, const instar_extent& answer) const {
     Node& node = *part.node;
     const bool stands_for_child =
-        (answer.flags & INSTAR_EXTENT_RECURSE) != 0 && (answer.flags & kContent) == 0;
+        filters(node, answer) ||
+        ((answer.flags & INSTAR_EXTENT_RECURSE) != 0 && (answer.flags & kContent) == 0);
     if (stands_for_child) return pass_on(part, answer);
     if ((answer.flags & (kContent | INSTAR_EXTENT_ALLOCATED)) == 0) {
       Question next = unallocated(part);
@@ -106,6 +107,12 @@ class Walk {
     }
     part.extent.flags = answer.flags & ~uint32_t{INSTAR_EXTENT_RECURSE};
     return locate(part, node, answer);
+  }
+
+  /** What a filter stands on knows better than the filter where the bytes lie. */
+  static bool filters(const Node& node, const instar_extent& answer) {
+    return node.kind() == NodeKind::kFilter && answer.child < node.children().size() &&
+           node.children()[answer.child].role == INSTAR_CHILD_FILTERED;
   }
 
   /** A filter, or raw: the child's status is the node's. */

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/trace.hpp"
 #include "sdk/abi/map.h"
 #include "sdk/abi/rawfd.h"
 
@@ -107,8 +108,11 @@ int RawFile::copy_from(const RawFile& source, uint64_t source_offset, uint64_t o
   auto to = static_cast<off_t>(base_ + offset);
   while (len > 0) {
     const ssize_t n = copy_file_range(source.fd_, &from, fd_, &to, len, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -errno;
+    const int error = n < 0 ? errno : 0;
+    base::trace(base::Event::kCopyRange, "src_fd ", source.fd_, " dst_fd ", fd_, " offset ",
+                int64_t{to}, " bytes ", len, " ret ", int64_t{n});
+    if (error == EINTR) continue;
+    if (error != 0) return -error;
     if (n == 0) return -EINVAL;  // the source ends here; what is missing reads as zeroes
     len -= static_cast<uint64_t>(n);
   }

@@ -56,8 +56,8 @@ int parse(const instar_host*, int argc, const char* const* argv, const instar_ar
 
 int64_t signed_size(const base::ParsedSize& parsed) {
   if (parsed.error == base::SizeError::kInvalid) return INSTAR_SIZE_INVALID;
-  if (parsed.error == base::SizeError::kOutOfRange || parsed.bytes > uint64_t{base::kMaxSize})
-    return INSTAR_SIZE_RANGE;
+  if (parsed.error == base::SizeError::kOutOfRange) return INSTAR_SIZE_RANGE;
+  if (parsed.bytes > uint64_t{base::kMaxSize}) return INSTAR_SIZE_LARGE;
   return static_cast<int64_t>(parsed.bytes);
 }
 

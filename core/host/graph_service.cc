@@ -28,10 +28,12 @@ std::string text(const char* s) {
 Result<block::OpenSpec> open_spec(const instar_image_spec& abi) {
   block::OpenSpec spec;
   spec.filename = text(abi.filename);
-  spec.format = text(abi.format);
+  if (abi.format != nullptr) spec.format = abi.format;
   spec.image_opts = (abi.spec_flags & INSTAR_IMAGE_OPTS) != 0;
+  if (spec.image_opts && spec.format)
+    return fail(EINVAL, "--image-opts and --format are mutually exclusive");
   spec.flags = abi.open_flags;
-  spec.snapshot = text(abi.snapshot);
+  if (abi.snapshot != nullptr) spec.snapshot = abi.snapshot;
   spec.options = text(abi.options);
   if (abi.cache != nullptr) {
     const auto mode = block::parse_cache_mode(abi.cache);

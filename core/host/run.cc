@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file run.cc From argv to a command's exit status. */
+#include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -7,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/host/help.hpp"
 #include "core/host/interrupt.hpp"
 #include "core/host/main.hpp"
@@ -28,7 +29,8 @@ struct GlobalArguments {
   SessionOptions session;
   bool help = false;
   bool version = false;
-  size_t command = 0;  ///< index of the command's name in argv; argc: none
+  std::string trace_list;  ///< --trace help
+  size_t command = 0;      ///< index of the command's name in argv; argc: none
 };
 
 std::vector<options::ArgumentSpec> global_specs(bool strict) {
@@ -62,9 +64,13 @@ Result<GlobalArguments> parse_globals(const Invocation& invocation,
       case kVersion:
         globals.version = true;
         return globals;
-      case kTrace:
-        base::set_log_level(base::LogLevel::kTrace);
+      case kTrace: {
+        INSTAR_TRY(auto answer, base::configure_trace(value));
+        output::write_stderr(answer.warnings);
+        globals.trace_list = std::move(answer.list);
+        if (!globals.trace_list.empty()) return globals;
         break;
+      }
       case kPlugin:
         globals.session.plugin_files.emplace_back(value);
         break;
@@ -127,9 +133,17 @@ int dispatch(Session& session, int argc, char** argv, size_t command) {
   return run_command(session, *provider, count, rest.data());
 }
 
+/** An image must not get the number of a standard stream that the caller closed: what is printed
+ * would end in it. */
+void fill_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
+  fill_standard_streams();
   // Callers limit address space: an arena per thread would take 64 MiB of it each.
   mallopt(M_ARENA_MAX, 2);
   const auto invocation = parse_invocation(argc > 0 ? argv[0] : nullptr);
@@ -140,9 +154,9 @@ int run(int argc, char** argv) {
     output::write_stderr(sdk::cat(error.message, "\n", error.hint, error.hint.empty() ? "" : "\n"));
     return 1;
   }
-  if (globals->version) {
+  if (globals->version || !globals->trace_list.empty()) {
     output::FdSink out(STDOUT_FILENO);
-    out.write(version_text(invocation));
+    out.write(globals->version ? version_text(invocation) : globals->trace_list);
     return out.flush() ? 0 : 1;
   }
   catch_interrupts();

@@ -10,7 +10,7 @@
 #include <set>
 #include <utility>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/loader/elf.hpp"
 #include "core/loader/trust.hpp"
 #include "sdk/abi/codec.h"
@@ -175,9 +175,9 @@ Status Plugin::load(const instar_host* host) {
     result_ = load_now(host);
     state_ = State::kDone;
     if (result_)
-      base::log_debug("loaded plugin ", manifest_.library);
+      base::trace(base::Event::kLoadModule, "file ", manifest_.library);
     else
-      base::log_debug(result_.error().message);
+      base::trace(base::Event::kNote, result_.error().message);
   }
   return result_;
 }

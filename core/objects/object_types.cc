@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <cstdlib>
+#include <optional>
 
 namespace instar::objects {
 
@@ -14,11 +15,11 @@ using enum PropertyKind;
 constexpr Property kAuthzList[] = {{"policy", kPolicy, "QAuthZListPolicy"},
                                    {"rules", kOther, "QAuthZListRule"}};
 constexpr Property kAuthzListFile[] = {{"filename", kString, "string"}, {"refresh", kBool, "bool"}};
-constexpr Property kAuthzSimple[] = {{"identity", kString, "string"}};
+constexpr Property kAuthzSimple[] = {{"identity", kString, "string", true}};
 constexpr Property kMainLoop[] = {{"aio-max-batch", kInteger, "int"},
                                   {"thread-pool-max", kInteger, "int"},
                                   {"thread-pool-min", kInteger, "int"}};
-constexpr Property kPrManager[] = {{"path", kString, "string"}};
+constexpr Property kPrManager[] = {{"path", kString, "string", true}};
 constexpr Property kSecret[] = {{"data", kString, "string"},
                                 {"file", kString, "string"},
                                 {"format", kSecretFormat, "QCryptoSecretFormat"},
@@ -27,7 +28,7 @@ constexpr Property kSecret[] = {{"data", kString, "string"},
 constexpr Property kSecretKeyring[] = {{"format", kSecretFormat, "QCryptoSecretFormat"},
                                        {"iv", kString, "string"},
                                        {"keyid", kString, "string"},
-                                       {"serial", kInteger, "int32_t"}};
+                                       {"serial", kInt32, "int32_t", true}};
 constexpr Property kThreadContext[] = {{"cpu-affinity", kOther, "int"},
                                        {"node-affinity", kOther, "int"}};
 constexpr Property kThrottleGroup[] = {{"limits", kOther, "ThrottleLimits"},
@@ -65,7 +66,7 @@ constexpr Property kTlsX509[] = {
     {"sanity-check", kBool, "bool"},   {"verify-peer", kBool, "bool"}};
 
 constexpr std::array<ObjectType, 12> kTypes = {{{"authz-list", kAuthzList},
-                                                {"authz-list-file", kAuthzListFile},
+                                                {"authz-list-file", kAuthzListFile, false},
                                                 {"authz-simple", kAuthzSimple},
                                                 {"main-loop", kMainLoop},
                                                 {"pr-manager-helper", kPrManager},
@@ -77,10 +78,13 @@ constexpr std::array<ObjectType, 12> kTypes = {{{"authz-list", kAuthzList},
                                                 {"tls-creds-psk", kTlsPsk},
                                                 {"tls-creds-x509", kTlsX509}}};
 
-bool is_integer(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
+/** Of any base that C has. */
+std::optional<int64_t> read_integer(const std::string& text) {
+  char* end = nullptr;
+  errno = 0;
+  const long long value = std::strtoll(text.c_str(), &end, 0);
+  if (errno != 0 || end == text.c_str() || *end != '\0') return std::nullopt;
+  return value;
 }
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -96,6 +100,17 @@ bool is_throttle_limit(std::string_view name) {
                      [&](const Property& p) { return p.name == full; });
 }
 
+/** The properties of a throttle group are checked one by one only where they are not dotted. */
+Status check_throttle_property(const std::string& name, const std::string& value) {
+  const auto number = read_integer(value);
+  if (!number) return fail(EINVAL, "Parameter '", name, "' expects integer");
+  if (name.starts_with("limits.")) return {};
+  if (*number < 0) return fail(EINVAL, "Property values cannot be negative");
+  if (name.ends_with("-max-length") && *number > UINT32_MAX)
+    return fail(EINVAL, name, " value must be in therange [0, ", UINT32_MAX, "]");
+  return {};
+}
+
 Status check_kind(PropertyKind kind, const std::string& name, const std::string& value) {
   switch (kind) {
     case kBool:
@@ -103,9 +118,13 @@ Status check_kind(PropertyKind kind, const std::string& name, const std::string&
         return fail(EINVAL, "Parameter '", name, "' expects 'on' or 'off'");
       return {};
     case kInteger:
-      if (!is_integer(value)) return fail(EINVAL, "Parameter '", name, "' expects integer");
-      if (value.starts_with('-')) return fail(EINVAL, "Property values cannot be negative");
+    case kInt32: {
+      const auto number = read_integer(value);
+      if (!number) return fail(EINVAL, "Parameter '", name, "' expects integer");
+      const bool fits = *number >= INT32_MIN && *number <= INT32_MAX;
+      if (kind == kInt32 && !fits) return fail(EINVAL, "Parameter '", name, "' expects int32_t");
       return {};
+    }
     case kSecretFormat:
       if (is_one_of(value, {"raw", "base64"})) return {};
       break;
@@ -143,11 +162,25 @@ std::string properties_help(const ObjectType& type) {
   return out;
 }
 
+std::string_view json_type(const ObjectType& type, std::string_view name) {
+  if (type.name == "throttle-group" && is_throttle_limit(name)) return "integer";
+  const auto found = std::find_if(type.properties.begin(), type.properties.end(),
+                                  [&](const Property& p) { return p.name == name; });
+  if (found == type.properties.end() || found->kind == kOther) return {};
+  if (found->kind == kBool) return "boolean";
+  return found->kind == kInteger || found->kind == kInt32 ? "integer" : "string";
+}
+
 Status check_property(const ObjectType& type, const std::string& name, const std::string& value) {
+  if (name == "limits" && type.name == "throttle-group")
+    return fail(EINVAL, "Invalid parameter type for 'limits', expected: object");
+  for (const auto& property : type.properties)
+    if (property.name == name && type.name == "throttle-group")
+      return check_throttle_property(name, value);
   for (const auto& property : type.properties)
     if (property.name == name) return check_kind(property.kind, name, value);
   if (type.name == "throttle-group" && is_throttle_limit(name))
-    return check_kind(kInteger, name, value);
+    return check_throttle_property(name, value);
   if (type.name == "authz-list" && name.starts_with("rules.")) return {};
   if (type.name == "thread-context" &&
       (name.starts_with("cpu-affinity.") || name.starts_with("node-affinity.")))

@@ -10,17 +10,28 @@
 
 namespace instar::objects {
 
-enum class PropertyKind { kString, kBool, kInteger, kSecretFormat, kEndpoint, kPolicy, kOther };
+enum class PropertyKind {
+  kString,
+  kBool,
+  kInteger,
+  kInt32,
+  kSecretFormat,
+  kEndpoint,
+  kPolicy,
+  kOther
+};
 
 struct Property {
   std::string_view name;
   PropertyKind kind;
   std::string_view shown;  ///< in the help: "string", "ThrottleLimits"
+  bool required = false;
 };
 
 struct ObjectType {
   std::string_view name;
   std::span<const Property> properties;  ///< in the help's order
+  bool usable = true;                    ///< false: known to the help only
 };
 
 /** nullptr: no such type. */
@@ -34,5 +45,8 @@ std::string properties_help(const ObjectType& type);
 /** A property is known and its value is of its kind; errors in QEMU's wording. Properties below
  * "limits" of a throttle group are dotted. */
 Status check_property(const ObjectType& type, const std::string& name, const std::string& value);
+
+/** What a value of the property has to be in JSON: "string", "boolean", "integer"; empty: anything. */
+std::string_view json_type(const ObjectType& type, std::string_view name);
 
 }  // namespace instar::objects

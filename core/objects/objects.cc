@@ -4,7 +4,9 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "core/objects/credentials.hpp"
 #include "core/objects/object_types.hpp"
+#include "core/objects/throttle_limits.hpp"
 #include "core/options/json_options.hpp"
 
 namespace instar::objects {
@@ -25,21 +27,34 @@ bool is_identifier(std::string_view id) {
   return true;
 }
 
-/** Limits of a kind can't be given both together and apart. */
-Status check_throttle(const std::map<std::string, std::string>& properties) {
-  for (const std::string prefix : {"x-", "limits."})
-    for (const std::string unit : {"bps", "iops"})
-      for (const std::string suffix : {"", "-max"}) {
-        const auto given = [&](const char* direction) {
-          const auto found = properties.find(cat(prefix, unit, direction, suffix));
-          return found != properties.end() && found->second != "0";
-        };
-        if (given("-total") && (given("-read") || given("-write")))
-          return fail(EINVAL,
-                      "bps/iops/max total values and read/write values cannot be used at the same "
-                      "time");
-      }
-  return {};
+bool is_secret(std::string_view type) {
+  return type == "secret" || type == "secret_keyring";
+}
+
+bool has_json_type(const boost::json::value& value, std::string_view type) {
+  if (type == "string") return value.is_string();
+  if (type == "boolean") return value.is_bool();
+  return type.empty() || value.is_number();
+}
+
+/** @param json from JSON, where values have types */
+Result<std::map<std::string, std::string>> read_properties(const ObjectType& type,
+                                                           const boost::json::object& flat,
+                                                           bool json) {
+  std::map<std::string, std::string> properties;
+  for (const auto& [key, value] : flat) {
+    const std::string name(key);
+    const auto wanted = json_type(type, name);
+    if (json && !has_json_type(value, wanted))
+      return fail(EINVAL, "Invalid parameter type for '", name, "', expected: ", wanted);
+    const std::string text = as_text(value);
+    INSTAR_CHECK(check_property(type, name, text));
+    properties.emplace(name, text);
+  }
+  for (const auto& property : type.properties)
+    if (property.required && !properties.contains(std::string(property.name)))
+      return fail(EINVAL, "Parameter '", property.name, "' is missing");
+  return properties;
 }
 
 Result<std::string> take_key(boost::json::object& flat, const char* key) {
@@ -58,43 +73,42 @@ Objects& Objects::instance() {
 }
 
 Result<std::string> Objects::add(std::string_view definition) {
-  if (definition == "help" || definition == "?") return types_help();
   INSTAR_TRY(const auto parsed, options::read_keyval(definition, "qom-type"));
   auto flat = options::flatten(parsed.nested);
-  INSTAR_TRY(const std::string type_name, take_key(flat, "qom-type"));
-  const auto* type = find_type(type_name);
-  if (type == nullptr)
-    return fail(EINVAL, "Parameter 'qom-type' does not accept value '", type_name, "'");
-  if (parsed.help) return properties_help(*type);
-
   Object object;
-  object.type = type_name;
+  const auto type_name = take_key(flat, "qom-type");
+  const auto* type = type_name ? find_type(*type_name) : nullptr;
+  if (parsed.help) return type != nullptr ? properties_help(*type) : types_help();
+  if (!type_name) return type_name.error();
+  if (type == nullptr || !type->usable)
+    return fail(EINVAL, "Parameter 'qom-type' does not accept value '", *type_name, "'");
+  object.type = *type_name;
   INSTAR_TRY(object.id, take_key(flat, "id"));
-  for (const auto& [name, value] : flat) {
-    const std::string text = as_text(value);
-    INSTAR_CHECK(check_property(*type, std::string(name), text));
-    object.properties.emplace(name, text);
-  }
+  INSTAR_TRY(object.properties, read_properties(*type, flat, definition.starts_with('{')));
   if (!is_identifier(object.id))
     return Error{EINVAL, "Parameter 'id' expects an identifier",
                  "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter."};
-  if (type_name == "secret") {
-    const auto secret_of = [&](const std::string& key_id) -> Result<std::string_view> {
-      INSTAR_TRY(const Object* key, find("secret", key_id));
-      return key->secret.view();
-    };
-    INSTAR_TRY(object.secret, load_secret(object.properties, secret_of, decrypt_));
-  }
-  if (type_name == "secret_keyring")
-    return fail(ENOTSUP, "Objects of type 'secret_keyring' are not supported yet");
-  if (type_name == "throttle-group") INSTAR_CHECK(check_throttle(object.properties));
-
-  const std::lock_guard lock(mutex_);
-  std::string id = object.id;
-  if (!objects_.emplace(id, std::move(object)).second)
-    return fail(EEXIST, "attempt to add duplicate property '", id,
+  if (find({}, object.id))
+    return fail(EEXIST, "attempt to add duplicate property '", object.id,
                 "' to object (type 'container')");
+  INSTAR_CHECK(complete(object));
+  const std::lock_guard lock(mutex_);
+  objects_.emplace(object.id, std::move(object));
   return std::string();
+}
+
+/** What can be wrong with all properties together, and a secret's bytes. */
+Status Objects::complete(Object& object) const {
+  if (object.type == "throttle-group") return check_throttle_limits(object.properties);
+  if (object.type.starts_with("tls-creds-"))
+    return check_credentials(object.type, object.properties);
+  if (!is_secret(object.type)) return {};
+  const auto secret_of = [&](const std::string& key_id) -> Result<std::string_view> {
+    INSTAR_TRY(const Object* key, find("secret", key_id));
+    return key->secret.view();
+  };
+  INSTAR_TRY(object.secret, load_secret(object.properties, secret_of, decrypt_));
+  return {};
 }
 
 Result<const Object*> Objects::find(std::string_view type, std::string_view id) const {
@@ -104,8 +118,8 @@ Result<const Object*> Objects::find(std::string_view type, std::string_view id) 
     if (type == "secret") return fail(ENOENT, "No secret with id '", id, "'");
     return fail(ENOENT, "No object with id '", id, "'");
   }
-  if (!type.empty() && found->second.type != type)
-    return fail(EINVAL, "Object with id '", id, "' is not a ", type);
+  const bool fits = type == "secret" ? is_secret(found->second.type) : found->second.type == type;
+  if (!type.empty() && !fits) return fail(EINVAL, "Object with id '", id, "' is not a ", type);
   return &found->second;
 }
 

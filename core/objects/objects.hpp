@@ -23,7 +23,7 @@ struct Object {
   std::string type;  ///< "secret", "tls-creds-x509", "throttle-group", …
   std::string id;
   std::map<std::string, std::string> properties;  ///< as given, without a secret's data
-  SecretBytes secret;                             ///< type secret only
+  SecretBytes secret;                             ///< of secret and secret_keyring
 };
 
 /** One per process; thread-safe. */
@@ -40,11 +40,13 @@ class Objects {
    */
   Result<std::string> add(std::string_view definition);
 
-  /** The object of that id and (unless it is empty) type, or an error in QEMU's wording. Valid as
-   * long as the process. */
+  /** The object of that id and (unless it is empty) type, or an error in QEMU's wording. A
+   * secret_keyring is a "secret", too. Valid as long as the process. */
   Result<const Object*> find(std::string_view type, std::string_view id) const;
 
  private:
+  Status complete(Object& object) const;
+
   Decrypt decrypt_;
   mutable std::mutex mutex_;
   std::map<std::string, Object, std::less<>> objects_;

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/objects/secret.hpp"
 
+#include <linux/keyctl.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "core/base/file.hpp"
@@ -29,11 +34,31 @@ Result<std::string> read_secret_file(const std::string& path) {
   auto bytes = base::read_file(path, kMaxSecret);
   if (bytes) return bytes;
   const int code = bytes.error().code;
-  return fail(code, "Unable to read ", path, ": Failed to open file \u201c", path,
+  const char* what = code == EISDIR ? "Error reading" : "Failed to open";
+  return fail(code, "Unable to read ", path, ": ", what, " file \u201c", path,
               "\u201d: ", sdk::errno_text(code));
 }
 
+/** A key of the kernel, whole. */
+Result<SecretBytes> read_key(const std::string& text) {
+  const auto serial = static_cast<int32_t>(std::strtol(text.c_str(), nullptr, 0));
+  if (serial == 0) return fail(EINVAL, "'serial' should not be equal to 0");
+  const auto failed = [&](int code) {
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08x", static_cast<uint32_t>(serial));
+    return fail(code, "Unable to read serial key ", digits, ": ", sdk::errno_text(code));
+  };
+  const long size = ::syscall(SYS_keyctl, KEYCTL_READ, serial, nullptr, 0);
+  if (size < 0) return failed(errno);
+  std::string bytes(static_cast<size_t>(size), '\0');
+  const long again = ::syscall(SYS_keyctl, KEYCTL_READ, serial, bytes.data(), bytes.size());
+  if (again < 0) return failed(errno);
+  if (again != size) return failed(EAGAIN);  // changed meanwhile
+  return SecretBytes(std::move(bytes));
+}
+
 Result<SecretBytes> read_bytes(Properties& properties) {
+  if (const auto serial = property(properties, "serial")) return read_key(*serial);
   SecretBytes data(property(properties, "data").value_or(""));
   const bool has_data = properties.count("data") != 0;
   const auto file = property(properties, "file");

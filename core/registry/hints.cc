@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "core/base/file.hpp"
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/registry/index.hpp"
 
 namespace instar::registry {
@@ -57,13 +57,13 @@ bool CatalogueRow::has_name(std::string_view wanted) const {
 std::vector<CatalogueRow> read_catalogue(const std::string& path) {
   const auto text = base::read_file(path, loader::kMaxManifestSize);
   if (!text) {
-    base::log_info(text.error().message);
+    base::trace(base::Event::kNote, text.error().message);
     return {};
   }
   boost::system::error_code ec;
   const auto value = boost::json::parse(*text, ec);
   if (ec || !value.is_array()) {
-    base::log_info("'", path, "' is not a catalogue");
+    base::trace(base::Event::kNote, "'", path, "' is not a catalogue");
     return {};
   }
   std::vector<CatalogueRow> rows;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 
 namespace instar::registry {
 namespace {
@@ -57,7 +57,7 @@ void Index::build() {
     if (!known) entries.push_back(std::move(entry));
   }
   for (const auto& entry : entries)
-    if (!entry->problem.empty()) base::log_info(entry->problem);
+    if (!entry->problem.empty()) base::trace(base::Event::kNote, entry->problem);
   for (const auto& entry : entries)
     if (entry->usable()) add_providers(*entry);
   apply_overlays();
@@ -92,7 +92,7 @@ void Index::apply_overlays() {
     }
   }
   for (const auto& problem : problems)
-    base::log_info(problem);
+    base::trace(base::Event::kNote, problem);
 }
 
 /** Splits a slot's implementations into the chain that is in use and those that are shadowed. */
@@ -161,7 +161,7 @@ void Index::warn_of_shadows(Slot& slot) const {
     const auto text = cat("two plugins provide the ", loader::kind_name(used.kind()), " '",
                           used.name(), "': '", used.entry_->library(), "' is used, '",
                           other->entry_->library(), "' is not (it does not declare \"replaces\")");
-    base::log_info(text);
+    base::trace(base::Event::kNote, text);
     if (settings.warn) settings.warn(text);
   }
 }

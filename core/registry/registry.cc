@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/loader/guard.hpp"
 #include "core/registry/index.hpp"
 #include "sdk/cpp/bytes.hpp"
@@ -66,7 +66,7 @@ int code_score(const Provider& provider, std::span<const uint8_t> head,
       loader::call_plugin(sdk::Call(call.abi()), provider.manifest().name, [&]() -> int {
         return loaded->ops->probe(loaded->host, head.data(), head.size(), filename.c_str());
       });
-  if (score < 0) base::log_info(call.error(score).message);
+  if (score < 0) base::trace(base::Event::kNote, call.error(score).message);
   return std::clamp(score, 0, 100);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a plugin gets from the registry: its host table, and the service "instar.registry/1".
-#include "core/base/log.hpp"
+#include "core/base/trace.hpp"
 #include "core/registry/index.hpp"
 #include "sdk/abi/registry.h"
 #include "sdk/cpp/call.hpp"
@@ -17,14 +17,14 @@ const void* get_interface(const instar_host* host, const char* id) noexcept {
 }
 
 void write_log(const instar_host* host, int level, const char* message, size_t len) noexcept {
-  constexpr base::LogLevel kLevels[] = {base::LogLevel::kTrace, base::LogLevel::kDebug,
-                                        base::LogLevel::kInfo, base::LogLevel::kWarn};
+  constexpr base::Event kEvents[] = {base::Event::kPluginTrace, base::Event::kPluginDebug,
+                                     base::Event::kPluginInfo, base::Event::kPluginWarning};
   if (level < INSTAR_LOG_TRACE || level > INSTAR_LOG_WARNING) level = INSTAR_LOG_WARNING;
-  if (!base::log_enabled(kLevels[level])) return;
+  if (!base::trace_enabled(kEvents[level])) return;
   const Entry* entry = table_of(host).entry;
   const std::string_view who = entry != nullptr ? entry->plugin->manifest().name : "host";
   sdk::guard(nullptr, [&](const sdk::Call&) -> Status {
-    base::log(kLevels[level], who, ": ", std::string_view(message, len));
+    base::trace(kEvents[level], who, ": ", std::string_view(message, len));
     return {};
   });
 }

@@ -28,7 +28,11 @@ INSTAR_PIN_SIZE(instar_arg_spec, 16);
 /** Called for each option in order with its value (or NULL), and for each operand with id 0. */
 typedef int (*instar_arg_fn)(void* opaque, int32_t id, const char* value);
 
-enum instar_size_error { INSTAR_SIZE_INVALID = -22, INSTAR_SIZE_RANGE = -34 };
+enum instar_size_error {
+  INSTAR_SIZE_INVALID = -22,
+  INSTAR_SIZE_RANGE = -34,
+  INSTAR_SIZE_LARGE = -75 /**< below 2^64, not below 2^63 */
+};
 
 typedef struct instar_cli_ops {
   uint32_t struct_size;

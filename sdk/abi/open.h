@@ -49,6 +49,8 @@ typedef struct instar_child_request {
       format; /**< format that the image records for it, or NULL: probe (backing) or none (data) */
   uint32_t flags; /**< instar_child_request_flags */
   uint32_t reserved;
+  uint32_t taken;    /**< enum instar_permission: used besides what the role and the use need */
+  uint32_t unshared; /**< enum instar_permission: not left to others, besides what the role keeps */
 } instar_child_request;
 
 enum instar_child_request_flags {
@@ -64,7 +66,7 @@ enum instar_child_request_flags {
                                         options name it (a member of a quorum) */
 };
 
-INSTAR_PIN_SIZE(instar_child_request, 40);
+INSTAR_PIN_SIZE(instar_child_request, 48);
 
 /** Opens children while a driver's open runs; also valid later through the node's life, for a
  * changed backing file. */

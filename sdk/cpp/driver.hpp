@@ -36,6 +36,12 @@
 
 namespace instar::sdk {
 
+/** Permissions on a child besides those that its role brings. */
+struct MorePermissions {
+  uint32_t taken = 0;
+  uint32_t unshared = 0;
+};
+
 /** What a driver's open works with. Lives during open; `opener()` until close. */
 class OpenContext {
  public:
@@ -64,9 +70,11 @@ class OpenContext {
   /** Any child; see instar_child_request. An empty NodeRef for an optional one that is not there.
    */
   Result<NodeRef> child(const char* name, instar_child_role role, const char* reference = nullptr,
-                        const char* format = nullptr, uint32_t flags = 0) const {
+                        const char* format = nullptr, uint32_t flags = 0,
+                        MorePermissions more = {}) const {
     const instar_child_request request{
-        sizeof request, static_cast<uint32_t>(role), name, reference, format, flags, 0};
+        sizeof request, static_cast<uint32_t>(role), name, reference, format, flags, 0, more.taken,
+        more.unshared};
     instar_node* node = nullptr;
     uint32_t id = 0;
     OutgoingCall call(&call_);

@@ -5,8 +5,8 @@ import itertools
 import json
 
 from content import commands, mix, random_bytes, write_samples
+from harness.results import same_bytes
 from harness.tool import differences
-from images import same_bytes
 
 SIZE = (3 << 20) + 3 * 512
 SECRET = ("--object", "secret,id=s,data=geheim")

@@ -4,6 +4,7 @@
 import json
 
 from content import Maker
+from harness.results import same_bytes
 from harness.tool import differences, told_apart, without_length
 
 READ_COMMANDS = (
@@ -24,19 +25,6 @@ def more_than_needed(wanted, got):
     """What is allocated may follow other boundaries than the genuine tool's, but not be much more."""
     left, right = allocated(wanted), allocated(got)
     return [f"{right} bytes are allocated, by the genuine tool {left}"] if right > left * 1.1 + TOLERANCE else []
-
-
-def same_bytes(left, right):
-    with open(left, "rb") as one, open(right, "rb") as other:
-        place = 0
-        while True:
-            a, b = one.read(1 << 20), other.read(1 << 20)
-            if a != b:
-                where = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-                return [f"{left.name} and {right.name} differ at {place + where}"]
-            if not a:
-                return []
-            place += len(a)
 
 
 def extents(oracle, image, image_format, folder):

@@ -78,13 +78,11 @@ class Amend {
     const bool help = asks_for_help(*arguments.options);
     if (help && arguments.format) return print_help(context, *arguments.format);
     if (arguments.files.size() != 1) return context.error("Expecting one image file name");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid cache option: ", *arguments.cache));
-    auto image = context.open(image_spec(
-        arguments.files[0], arguments.format, arguments.image_opts,
-        arguments.report.dry_run ? 0 : INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE, arguments.cache));
+    auto image =
+        context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts,
+                                arguments.report.dry_run ? 0 : INSTAR_OPEN_WRITE, arguments.cache));
     if (!image) return context.error(image.error());
     if (help) return print_help(context, image->driver());
     const auto done = run_amend(context, arguments, *std::move(image), progress);

@@ -92,8 +92,6 @@ class Bench {
     if (const auto status = line.parse(context)) return *status;
     if (operands.size() != 1) return line.usage_error(context, "Expecting one image file name");
     if (!check(context, arguments)) return 1;
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
 
     auto image = open(context, arguments, operands[0]);
     if (!image) return context.error(image.error());

@@ -3,6 +3,8 @@
  * if asked for. */
 #include "sdk/abi/bitmap.h"
 
+#include <bit>
+
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/report.hpp"
 
@@ -67,14 +69,12 @@ struct Arguments {
     if (steps.empty())
       return context.error(
           "Need at least one of --add, --remove, --clear, --enable, --disable, or --merge");
-    if (operands.size() != 2) return context.error("Expecting filename and bitmap name");
     if (granularity && !has(Step::Kind::kAdd))
       return context.error("granularity only supported with --add");
     if (source_format && !source_file) return context.error("-F only supported with -b");
     if (source_file && !has(Step::Kind::kMerge))
       return context.error("Merge bitmap source file only supported with --merge");
-    if (image_opts && format)
-      return context.error("--image-opts and --format are mutually exclusive");
+    if (operands.size() != 2) return context.error("Expecting filename and bitmap name");
     return std::nullopt;
   }
 };
@@ -169,20 +169,23 @@ class Bitmap {
   }
 
   Status add() {
+    if (name_.empty()) return fail(EINVAL, "Bitmap name cannot be empty");
+    constexpr uint64_t kLeast = 512;
+    const uint64_t granularity = arguments_.granularity.value_or(0);
+    const bool good = granularity >= kLeast && std::has_single_bit(granularity);
+    if (granularity != 0 && (!good || granularity > UINT32_MAX))
+      return fail(EINVAL, "Granularity must be power of 2 and at least 512");
     if (target_.ops == nullptr)
       return fail(ENOTSUP, "Can't store persistent bitmaps to ", node_name_, ": ",
                   errno_text(ENOTSUP));
-    const uint64_t granularity = arguments_.granularity.value_or(0);
-    if (granularity > UINT32_MAX)
-      return fail(EINVAL, "Granularity must be power of 2 and at least 512");
     return call_.status(target_.ops->add(target_.self, call_.abi(), name_.c_str(),
                                          static_cast<uint32_t>(granularity), 1));
   }
 
   Status merge(const std::string& source) {
-    if (source_.ops == nullptr) return not_found(source);
     // Even what is clean must be a bitmap that may be changed.
     INSTAR_CHECK(walk_nothing(target_, name_));
+    if (source_.ops == nullptr) return not_found(source);
     INSTAR_CHECK(walk_nothing(source_, source));
     INSTAR_TRY(const uint64_t size, target_.node.size());
     INSTAR_TRY(const uint64_t source_size, source_.node.size());

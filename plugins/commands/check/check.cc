@@ -33,8 +33,6 @@ class Check {
     if (const auto status = line.parse(context)) return *status;
     if (arguments.files.size() != 1)
       return line.usage_error(context, "Expecting one image file name");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid source cache option: ", *arguments.cache));
     if (arguments.chain && arguments.fix != 0)

@@ -156,8 +156,6 @@ class Command {
     line.operands(files).epilogue("Example: commit -p overlay.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     if (arguments.cache && !is_cache_mode(*arguments.cache))
       return context.error(cat("Invalid cache option: ", *arguments.cache));
     if (arguments.base) arguments.keep = true;

@@ -41,10 +41,6 @@ class Compare {
     // The verdict stands behind the last progress line, whose end follows it: as qemu-img has it.
     const Progress shown(context, quiet ? INSTAR_PROGRESS_NONE : progress, 2,
                          Progress::Begin::kLater);
-    if (image_opts && (formats[0] || formats[1])) {
-      context.error("--image-opts and --format are mutually exclusive");
-      return 2;
-    }
     if (cache && !is_cache_mode(*cache)) {
       context.error(cat("Invalid source cache option: ", *cache));
       return 2;

@@ -23,7 +23,7 @@ CommandLine::Handler sparse_handler(CommandContext& context, std::optional<uint6
     const int64_t size = context.cli().parse_size(text);
     if (size == INSTAR_SIZE_INVALID)
       return context.error(cat("Invalid buffer size for sparse output specified: '", text, "'."));
-    if (size == INSTAR_SIZE_RANGE)
+    if (size == INSTAR_SIZE_RANGE || size == INSTAR_SIZE_LARGE)
       return context.error(
           "Invalid buffer size for sparse output specified. Must be between 0 and "
           "9223372036854775807.");
@@ -42,7 +42,7 @@ CommandLine::Handler workers_handler(CommandContext& context, uint32_t& target) 
     char* end = nullptr;
     errno = 0;
     const long number = std::strtol(text, &end, 0);
-    if (errno != 0 || end == text || *end != '\0')
+    if ((errno != 0 && errno != ERANGE) || end == text || *end != '\0')
       return context.error(cat("Invalid number of coroutines specified: '", text, "'."));
     if (number < 1 || number > 16)
       return context.error("Invalid number of coroutines specified. Must be between 1 and 16.");
@@ -121,10 +121,22 @@ void Arguments::declare_target(CommandLine& line, CommandContext& context, Raw& 
 
 std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   target_format = raw.target_format.value_or("raw");
+  target_format_given = raw.target_format.has_value();
   min_sparse = raw.min_sparse.value_or(min_sparse);
   rate = raw.rate.value_or(0);
   if (quiet) progress_style = INSTAR_PROGRESS_NONE;
 
+  if (skip_broken_bitmaps && !bitmaps)
+    return context.error("Use of --skip-broken-bitmaps requires --bitmaps");
+  if (offload && compress) return context.error("Cannot enable copy offloading when -c is used");
+  if (offload && raw.min_sparse)
+    return context.error("Cannot enable copy offloading when -S is used");
+  if (offload && salvage) return context.error("Cannot use copy offloading in salvaging mode");
+  if (target_image_opts && !skip_create)
+    return context.error("--target-image-opts requires use of -n flag");
+  if (skip_create && options) return context.error("-o has no effect when skipping image creation");
+  if (target_is_zero && !skip_create)
+    return context.error("--target-is-zero requires use of -n flag");
   if (options && asks_for_help(*options)) {
     const char* target_name = raw.operands.size() > 1 ? raw.operands.back().c_str() : nullptr;
     OutgoingCall call(&context.call());
@@ -132,23 +144,10 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
                                                      target_format.c_str(), target_name, 0);
     return result < 0 ? context.error(call.error(result)) : 0;
   }
-  if (target_image_opts && !skip_create)
-    return context.error("--target-image-opts requires use of -n flag");
-  if (target_is_zero && !skip_create)
-    return context.error("--target-is-zero requires use of -n flag");
-  if (skip_create && options) return context.error("-o has no effect when skipping image creation");
-  if (target_image_opts && raw.target_format)
-    return context.error("--image-opts and --format are mutually exclusive");
-  if (offload && compress) return context.error("Cannot enable copy offloading when -c is used");
-  if (offload && raw.min_sparse)
-    return context.error("Cannot enable copy offloading when -S is used");
-  if (offload && salvage) return context.error("Cannot use copy offloading in salvaging mode");
-  if (skip_broken_bitmaps && !bitmaps)
-    return context.error("Use of --skip-broken-bitmaps requires --bitmaps");
+  if (raw.operands.size() < 2) return context.error("Must specify image file name");
   if (source_cache && !is_cache_mode(*source_cache))
     return context.error(cat("Invalid source cache option: ", *source_cache));
   if (!target_cache) target_cache = "unsafe";
-  if (raw.operands.size() < 2) return context.error("Must specify image file name");
   sources.assign(raw.operands.begin(), raw.operands.end() - 1);
   target = raw.operands.back();
   if (no_clobber && skip_create) return context.error("--no-clobber has no effect with -n");

@@ -19,6 +19,7 @@ struct Arguments {
   std::string target_format;
   std::optional<std::string> target_cache, options, backing, backing_format, open_options;
   bool image_opts = false, target_image_opts = false, force_share = false;
+  bool target_format_given = false;
   bool skip_create = false, target_is_zero = false, compress = false, unordered = false;
   bool offload = false, salvage = false, quiet = false;
   bool bitmaps = false, skip_broken_bitmaps = false;

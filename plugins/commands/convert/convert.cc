@@ -43,11 +43,11 @@ class Conversion {
  private:
   Status run(const Progress& progress) {
     INSTAR_CHECK(open_sources());
-    INSTAR_CHECK(check_bitmaps());
     CreationPlan plan;
-    if (!arguments_.skip_create && !arguments_.to_stdout()) {
+    if (!arguments_.to_stdout()) {
       INSTAR_TRY(plan, plan_creation(context_, arguments_));
     }
+    INSTAR_CHECK(check_bitmaps());
     if (arguments_.target_cache && !is_cache_mode(*arguments_.target_cache))
       return fail(EINVAL, "Invalid cache option: ", *arguments_.target_cache);
     INSTAR_CHECK(check_.open());
@@ -114,20 +114,21 @@ class Conversion {
                                   : uint32_t{INSTAR_OPEN_NO_SHARE};
   }
 
+  Result<Image> open_source(const std::string& name,
+                            const std::optional<std::string>& snapshot) const {
+    return context_.open(image_spec(name, arguments_.format, arguments_.image_opts, source_flags(),
+                                    arguments_.source_cache, snapshot));
+  }
+
   Status open_sources() {
-    if (arguments_.image_opts && arguments_.format)
-      return fail(EINVAL, "--image-opts and --format are mutually exclusive");
     if (arguments_.from_stdin()) {
       const auto name = name_of_stdin();
       if (!name) return check_pipe();
       source_names_[0] = *name;
     }
     const bool several = source_names_.size() > 1;
-    const auto snapshot = several ? std::nullopt : arguments_.snapshot;
     for (const auto& name : source_names_) {
-      INSTAR_TRY(auto image,
-                 context_.open(image_spec(name, arguments_.format, arguments_.image_opts,
-                                          source_flags(), arguments_.source_cache, snapshot)));
+      INSTAR_TRY(auto image, open_source(name, several ? std::nullopt : arguments_.snapshot));
       INSTAR_TRY(const uint64_t size, image.node().size());
       uint64_t sum = 0;
       if (add_overflows(total_, round_up(size, 512), &sum))
@@ -135,8 +136,11 @@ class Conversion {
       total_ = sum;
       sources_.push_back(std::move(image));
     }
-    if (arguments_.snapshot && several)
+    if (!arguments_.snapshot || !several) return {};
+    // As in QEMU: one that is told by snapshot.id or snapshot.name is the first source's.
+    if (!arguments_.snapshot->starts_with("snapshot."))
       return fail(EINVAL, "No support for concatenating multiple snapshot");
+    INSTAR_TRY(sources_[0], open_source(source_names_[0], arguments_.snapshot));
     return {};
   }
 
@@ -183,7 +187,9 @@ class Conversion {
 
   Status open_target(uint32_t flags) {
     const std::optional<std::string> format =
-        arguments_.target_image_opts ? std::nullopt : std::optional(arguments_.target_format);
+        arguments_.target_image_opts && !arguments_.target_format_given
+            ? std::nullopt
+            : std::optional(arguments_.target_format);
     const std::string& name = arguments_.skip_create ? arguments_.target : new_image_.name();
     auto spec =
         image_spec(name, format, arguments_.target_image_opts, flags, arguments_.target_cache);

@@ -26,27 +26,34 @@ void receive(void* opaque, const instar_options* abi, uint32_t abilities) {
   }
 }
 
-}  // namespace
-
-Result<CreationPlan> plan_creation(const CommandContext& context, const Arguments& arguments) {
-  CreationPlan plan;
+Status read_plan(const CommandContext& context, const Arguments& arguments, CreationPlan& plan) {
   OutgoingCall call(&context.call());
   const auto* options = arguments.options ? arguments.options->c_str() : nullptr;
   INSTAR_CHECK(call.status(context.graph().check_create(
       context.host().abi(), call.abi(), arguments.target_format.c_str(), arguments.target.c_str(),
       options, &plan, &receive)));
-  if (arguments.backing) plan.backing = arguments.backing;
-  if (arguments.backing_format) plan.backing_format = arguments.backing_format;
-  if (plan.backing && arguments.sources.size() > 1)
+  const bool can_back = (plan.abilities & INSTAR_FORMAT_BACKING) != 0;
+  if (arguments.backing && !can_back)
+    return fail(ENOTSUP, "Backing file not supported for file format '", arguments.target_format,
+                "'");
+  if (arguments.backing_format && !can_back)
+    return fail(ENOTSUP, "Backing file format not supported for file format '",
+                arguments.target_format, "'");
+  return {};
+}
+
+Status check_backing(const Arguments& arguments, const CreationPlan& plan) {
+  if (!plan.backing) return {};
+  if (arguments.sources.size() > 1)
     return fail(EINVAL,
                 "Having a backing file for the target makes no sense when concatenating multiple "
                 "input images");
-  if (plan.backing && (plan.abilities & INSTAR_FORMAT_BACKING) == 0)
-    return fail(ENOTSUP, "Backing file not supported for file format '", arguments.target_format,
-                "'");
-  if (plan.backing && !plan.backing_format)
+  if (!plan.backing_format && !arguments.skip_create)
     return fail(EINVAL, "Use of backing file requires explicit backing format");
-  if (!arguments.compress) return plan;
+  return {};
+}
+
+Status check_compression(const CreationPlan& plan) {
   if ((plan.abilities & INSTAR_FORMAT_COMPRESSES) == 0)
     return fail(ENOTSUP, "Compression not supported for this file format");
   if (plan.encryption)
@@ -55,6 +62,18 @@ Result<CreationPlan> plan_creation(const CommandContext& context, const Argument
     return fail(ENOTSUP, "Compression and preallocation not supported at the same time");
   if (plan.data_file)
     return fail(ENOTSUP, "Compression and data-file not supported at the same time");
+  return {};
+}
+
+}  // namespace
+
+Result<CreationPlan> plan_creation(const CommandContext& context, const Arguments& arguments) {
+  CreationPlan plan;
+  if (!arguments.skip_create) INSTAR_CHECK(read_plan(context, arguments, plan));
+  if (arguments.backing) plan.backing = arguments.backing;
+  if (arguments.backing_format) plan.backing_format = arguments.backing_format;
+  INSTAR_CHECK(check_backing(arguments, plan));
+  if (!arguments.skip_create && arguments.compress) INSTAR_CHECK(check_compression(plan));
   return plan;
 }
 

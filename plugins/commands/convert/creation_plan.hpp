@@ -16,7 +16,8 @@ struct CreationPlan {
   std::string key_secrets;  ///< key=value,… : what opens the new image
 };
 
-/** All that can be told to be wrong without touching the target, in QEMU's order and words. */
+/** All that can be told to be wrong without touching the target, in QEMU's order and words. With
+ * -n nothing is created, but what -B says is looked at. */
 Result<CreationPlan> plan_creation(const CommandContext& context, const Arguments& arguments);
 
 }  // namespace instar::convert

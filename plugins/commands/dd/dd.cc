@@ -208,8 +208,6 @@ class Dd {
       if (!arguments.take(context, operand)) return 1;
     if (!arguments.source || !arguments.target)
       return context.error("Must specify both input and output files");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     const auto done = Copy(context, arguments).run();
     return done ? 0 : context.error(done.error());
   }

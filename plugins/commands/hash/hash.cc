@@ -90,8 +90,6 @@ class Hash {
     line.operands(operands).epilogue("Example: hash -p disk.qcow2\n");
     if (const auto status = line.parse(context)) return *status;
     if (operands.size() != 1) return line.usage_error(context, "Expecting one image file name");
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     arguments.filename = operands[0];
     const auto done = run_hash(context, arguments);
     return done ? 0 : context.error(done.error());

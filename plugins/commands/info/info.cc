@@ -22,7 +22,7 @@ class Info {
         "Nothing that the image names is opened, unless --backing-chain asks for it.");
     line.text('f', "format", "FMT", format, "format of FILE; without it FILE is probed")
         .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name")
-        .flag(0, "backing-chain", chain, "describe the backing files too")
+        .flag('b', "backing-chain", chain, "describe the backing files too")
         .flag('U', "force-share", force_share,
               "describe an image that somebody has open for writing");
     add_output_option(line, context, style);
@@ -30,8 +30,6 @@ class Info {
     line.operands(files).epilogue("Exit status: 0, or 1 when the image can't be described.\n");
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
-    if (image_opts && format)
-      return context.error("--image-opts and --format are mutually exclusive");
 
     const uint32_t flags = INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING |
                            (force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE} : 0u);

@@ -33,8 +33,6 @@ class Map {
     line.operands(files);
     if (const auto status = line.parse(context)) return *status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
-    if (image_opts && format)
-      return context.error("--image-opts and --format are mutually exclusive");
 
     const auto spec = image_spec(files[0], format, image_opts,
                                  force_share ? static_cast<uint32_t>(INSTAR_OPEN_FORCE_SHARE) : 0u);

@@ -36,8 +36,6 @@ class Measure {
     add_output_option(line, context, style);
     line.operands(files);
     if (const auto status = line.parse(context)) return *status;
-    if (image_opts && format)
-      return context.error("--image-opts and --format are mutually exclusive");
     if (files.size() > 1) return context.error("At most one filename argument is allowed.");
     if (files.empty() && (format || image_opts || snapshot))
       return context.error("--image-opts, -f, and -l require a filename argument.");

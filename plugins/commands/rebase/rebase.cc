@@ -86,8 +86,6 @@ class Rebase {
   }
 
   Status check_arguments() const {
-    if (arguments_.image_opts && arguments_.format)
-      return fail(EINVAL, "--image-opts and --format are mutually exclusive");
     if (arguments_.cache && !is_cache_mode(*arguments_.cache))
       return fail(EINVAL, "Invalid cache option: ", *arguments_.cache);
     if (arguments_.source_cache && !is_cache_mode(*arguments_.source_cache))
@@ -177,7 +175,9 @@ class Command {
         "rebase", "[OPTIONS] FILE",
         "Gives FILE another backing file, or with -b '' none. What FILE reads as stays "
         "the same, unless -u.");
-    line.text('f', "format", "FMT", arguments.format, "format of FILE; without it FILE is probed")
+    line.flag('U', "force-share", arguments.force_share,
+              "use a new backing file that somebody has open for writing")
+        .text('f', "format", "FMT", arguments.format, "format of FILE; without it FILE is probed")
         .flag(0, "image-opts", arguments.image_opts, "FILE is a list of key=value, not a name")
         .text('t', "cache", "MODE", arguments.cache,
               "cache mode: none, writeback (default), writethrough, directsync, unsafe")
@@ -190,9 +190,7 @@ class Command {
               "cache mode of the new backing file")
         .flag('u', "backing-unsafe", arguments.unsafe,
               "change the record only; the content may change with it")
-        .flag('c', "compress", arguments.compress, "compress what is copied into FILE")
-        .flag('U', "force-share", arguments.force_share,
-              "use a new backing file that somebody has open for writing");
+        .flag('c', "compress", arguments.compress, "compress what is copied into FILE");
     add_progress_option(line, context, arguments.progress);
     line.flag('q', "quiet", arguments.quiet, "print nothing but errors");
     add_object_option(line, context);

@@ -36,6 +36,8 @@ Result<NewSize> parse_new_size(const CommandContext& context, const std::string&
         "and exabytes, respectively.";
     return error;
   }
+  if (bytes == INSTAR_SIZE_RANGE)
+    return fail(EINVAL, "Value '", digits, "' is out of range for parameter 'size'");
   // Beyond 2^63 no size is positive any more.
   size.amount = bytes < 0 ? uint64_t{1} << 63 : static_cast<uint64_t>(bytes);
   return size;
@@ -132,8 +134,6 @@ class Resize {
     const auto size = parse_new_size(context, operands[1]);
     if (!size) return context.error(size.error());
     arguments.size = *size;
-    if (arguments.image_opts && arguments.format)
-      return context.error("--image-opts and --format are mutually exclusive");
     const auto done = run_resize(context, arguments);
     if (!done) return done.error().message.empty() ? 1 : context.error(done.error());
     if (!arguments.quiet && !arguments.report.wanted()) context.print("Image resized.\n");

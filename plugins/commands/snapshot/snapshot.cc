@@ -50,8 +50,6 @@ struct Arguments {
     line.operands(files);
     if (const auto status = line.parse(context)) return status;
     if (files.size() != 1) return line.usage_error(context, "Expecting one image file name");
-    if (image_opts && format)
-      return context.error("--image-opts and --format are mutually exclusive");
     if (action == Action::kNone) action = Action::kList;
     return std::nullopt;
   }
@@ -62,8 +60,9 @@ class Snapshot {
   static int run(CommandContext& context) {
     Arguments arguments;
     if (const auto status = arguments.parse(context)) return *status;
-    uint32_t flags = arguments.force_share ? uint32_t{INSTAR_OPEN_FORCE_SHARE} : 0u;
-    if (arguments.action != Action::kList) flags |= INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP;
+    uint32_t flags = INSTAR_OPEN_UNMAP;
+    if (arguments.force_share) flags |= INSTAR_OPEN_FORCE_SHARE;
+    if (arguments.action != Action::kList) flags |= INSTAR_OPEN_WRITE;
     auto image =
         context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts, flags));
     if (!image) return context.error(image.error());

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <climits>
+#include <utility>
 
 #include "plugins/filters/blkdebug/config.hpp"
+#include "sdk/abi/permissions.h"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::blkdebug {
@@ -19,26 +22,44 @@ using sdk::Status;
 namespace {
 
 constexpr std::string_view kPrefix = "blkdebug:";
-constexpr const char* kPermissions[] = {"consistent-read", "write", "write-unchanged", "resize"};
 
-/** Checks a list of permissions ("take-child-perms.0"); whether one of them is to write. */
-Result<bool> read_permissions(const sdk::Options& options, std::string_view prefix) {
-  bool writes = false;
+constexpr std::pair<std::string_view, uint32_t> kPermissions[] = {
+    {"consistent-read", INSTAR_PERMISSION_READ},
+    {"write", INSTAR_PERMISSION_WRITE},
+    {"write-unchanged", INSTAR_PERMISSION_WRITE_UNCHANGED},
+    {"resize", INSTAR_PERMISSION_RESIZE}};
+
+/** Reads a list of permissions: "take-child-perms.0" and so on. */
+Result<uint32_t> read_permissions(const sdk::Options& options, std::string_view prefix) {
+  uint32_t all = 0;
+  size_t count = 0, largest = 0;
   for (const auto& option : options) {
-    if (!std::string_view(option.name).starts_with(prefix)) continue;
-    const std::string_view name = option.text;
-    if (std::find(std::begin(kPermissions), std::end(kPermissions), name) == std::end(kPermissions))
-      return fail(EINVAL, "Parameter 'null' does not accept value '", name, "'");
-    writes = writes || name != kPermissions[0];
+    const std::string_view name = option.name;
+    if (!name.starts_with(prefix)) continue;
+    size_t index = 0;
+    std::from_chars(name.data() + prefix.size(), name.data() + name.size(), index);
+    largest = std::max(largest, index);
+    ++count;
+    const auto* found = std::find_if(std::begin(kPermissions), std::end(kPermissions),
+                                     [&](const auto& entry) { return entry.first == option.text; });
+    if (found == std::end(kPermissions))
+      return fail(EINVAL, "Parameter 'null' does not accept value '", option.text, "'");
+    all |= found->second;
   }
-  return writes;
+  if (count != 0 && largest != count - 1)
+    return fail(EINVAL, "List indices are not contiguous, saw ", count, " elements but ", largest,
+                " largest index");
+  return all;
 }
 
-Status check_permissions(const sdk::OpenContext& context) {
-  INSTAR_TRY(const bool writes, read_permissions(context.options(), "take-child-perms."));
-  INSTAR_CHECK(read_permissions(context.options(), "unshare-child-perms."));
-  if (writes && !context.writable()) return fail(EPERM, "Block node is read-only");
-  return {};
+Result<sdk::MorePermissions> more_permissions(const sdk::OpenContext& context) {
+  constexpr uint32_t kWrites = INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_WRITE_UNCHANGED;
+  sdk::MorePermissions more;
+  INSTAR_TRY(more.taken, read_permissions(context.options(), "take-child-perms."));
+  INSTAR_TRY(more.unshared, read_permissions(context.options(), "unshare-child-perms."));
+  if ((more.taken & kWrites) != 0 && !context.writable())
+    return fail(EPERM, "Block node is read-only");
+  return more;
 }
 
 /** A size that is a multiple of `unit`, or 0. */
@@ -91,12 +112,12 @@ Result<std::unique_ptr<BlkdebugNode>> BlkdebugNode::open(sdk::OpenContext& conte
   INSTAR_CHECK(read_options(options, sections));
   Rules probe;  // rules that are wrong come before an image that is not there
   INSTAR_CHECK(probe.add(sections));
-  INSTAR_CHECK(check_permissions(context));
+  INSTAR_TRY(const auto more, more_permissions(context));
   const std::string image = options.text("x-image");
   INSTAR_TRY(const sdk::NodeRef below,
              context.child("image", INSTAR_CHILD_FILTERED,
                            options.has("x-image") ? image.c_str() : nullptr, nullptr,
-                           INSTAR_CHILD_USER_NAME));
+                           INSTAR_CHILD_USER_NAME, more));
   INSTAR_TRY(const Constraints constraints, Constraints::read(options));
   auto node = std::make_unique<BlkdebugNode>(below, constraints);
   INSTAR_CHECK(node->rules_.add(sections));

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "sdk/abi/chain.h"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::copy_on_read {
@@ -24,7 +25,24 @@ Result<std::unique_ptr<CopyOnReadNode>> CopyOnReadNode::open(sdk::OpenContext& c
   INSTAR_TRY(const sdk::NodeRef below, context.file(INSTAR_CHILD_FILTERED));
   if (!context.writable()) return fail(EPERM, "Block node is read-only");
   INSTAR_TRY(const instar_node_limits limits, below.limits());
-  return std::make_unique<CopyOnReadNode>(below, std::max(limits.cluster_size, 1u));
+  auto node = std::make_unique<CopyOnReadNode>(below, std::max(limits.cluster_size, 1u),
+                                               context.options().text("bottom"));
+  if (context.options().has("bottom")) INSTAR_CHECK(node->held(context.call(), 0, 0));
+  return node;
+}
+
+/** What the chain down to the bottom says of a range's begin. */
+Result<instar_extent> CopyOnReadNode::held(const Call& call, uint64_t offset,
+                                           uint64_t length) const {
+  void* self = nullptr;
+  const auto* chain = below_.interface<instar_chain_ops>(INSTAR_CHAIN_ID, &self);
+  if (chain == nullptr) return fail(ENOTSUP, "The host knows no chains");
+  instar_extent extent{};
+  sdk::OutgoingCall outgoing(&call);
+  const int64_t count =
+      chain->extents(self, outgoing.abi(), bottom_.c_str(), offset, length, &extent, 1);
+  if (count < 0) return outgoing.error(count);
+  return extent;
 }
 
 /** Writes back a range that the image has not itself, at most kStep bytes and a cluster. */
@@ -44,13 +62,14 @@ Status CopyOnReadNode::copy(const Call& call, uint64_t offset, uint64_t length) 
   for (uint64_t at = begin; at < end;) {
     instar_extent extent{};
     INSTAR_CHECK(below_.extents(call, at, end - at, &extent, 1));
-    if ((extent.flags & kOwn) == 0) {
-      const uint64_t n = std::min({extent.length, step, end - at});
-      INSTAR_CHECK(copy_part(call, at, n));
-      at += n;
-    } else {
-      at += extent.length;
+    const bool own = (extent.flags & kOwn) != 0;
+    if (!own && !bottom_.empty()) {
+      INSTAR_TRY(extent, held(call, at, std::min(extent.length, end - at)));
     }
+    const bool wanted = bottom_.empty() || (extent.flags & INSTAR_EXTENT_ALLOCATED) != 0;
+    const uint64_t n = std::min({extent.length, step, end - at});
+    if (!own && wanted) INSTAR_CHECK(copy_part(call, at, n));
+    at += own ? extent.length : n;
   }
   return {};
 }

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <shared_mutex>
+#include <string>
+#include <utility>
 
 #include "sdk/cpp/driver.hpp"
 #include "sdk/cpp/pass_through.hpp"
@@ -15,7 +17,8 @@ namespace instar::copy_on_read {
 class CopyOnReadNode : public sdk::PassThrough {
  public:
   static sdk::Result<std::unique_ptr<CopyOnReadNode>> open(sdk::OpenContext& context);
-  CopyOnReadNode(sdk::NodeRef below, uint64_t unit) : PassThrough(below), unit_(unit) {}
+  CopyOnReadNode(sdk::NodeRef below, uint64_t unit, std::string bottom)
+      : PassThrough(below), unit_(unit), bottom_(std::move(bottom)) {}
 
   sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
   sdk::Status write(const sdk::Call& call, uint64_t offset, sdk::IoVec from, uint32_t flags);
@@ -26,7 +29,10 @@ class CopyOnReadNode : public sdk::PassThrough {
   sdk::Status copy(const sdk::Call& call, uint64_t offset, uint64_t length);
   sdk::Status copy_part(const sdk::Call& call, uint64_t offset, uint64_t length);
 
-  const uint64_t unit_;  ///< bytes that are copied together: a cluster of the image
+  sdk::Result<instar_extent> held(const sdk::Call& call, uint64_t offset, uint64_t length) const;
+
+  const uint64_t unit_;       ///< bytes that are copied together: a cluster of the image
+  const std::string bottom_;  ///< of the chain, the lowest node that is copied from; empty: all
   std::shared_mutex mutex_;
 };
 

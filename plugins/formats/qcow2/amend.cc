@@ -12,6 +12,15 @@ Result<Image::Amendment> Image::read_amendment(const sdk::Options& options) cons
   wanted.refcount_order = header_.refcount_order;
   wanted.data_file_raw = header_.data_file_raw();
   wanted.lazy_refcounts = (header_.compatible & kCompatLazyRefcounts) != 0;
+  for (const char* name : {"encrypt.iter-time", "encrypt.keyslot", "encrypt.new-secret",
+                           "encrypt.old-secret", "encrypt.state"}) {
+    if (!options.has(name)) continue;
+    if (header_.crypt_method == kCryptNone)
+      return fail(EINVAL, "Can't amend encryption options - encryption not present");
+    if (header_.crypt_method != kCryptLuks)
+      return fail(ENOTSUP, "Only LUKS encryption options can be amended");
+    wanted.key_slots = true;
+  }
   if (options.has("backing_file")) wanted.backing_file = options.text("backing_file");
   if (options.has("backing_fmt")) wanted.backing_format = options.text("backing_fmt");
   if (options.has("compat")) {
@@ -32,15 +41,6 @@ Result<Image::Amendment> Image::read_amendment(const sdk::Options& options) cons
     wanted.data_file_raw = options.flag("data_file_raw");
     if (wanted.data_file_raw && !header_.data_file_raw())
       return fail(EINVAL, "data-file-raw cannot be set on existing images");
-  }
-  for (const char* name : {"encrypt.iter-time", "encrypt.keyslot", "encrypt.new-secret",
-                           "encrypt.old-secret", "encrypt.state"}) {
-    if (!options.has(name)) continue;
-    if (header_.crypt_method == kCryptNone)
-      return fail(EINVAL, "Can't amend encryption options - encryption not present");
-    if (header_.crypt_method != kCryptLuks)
-      return fail(ENOTSUP, "Only LUKS encryption options can be amended");
-    wanted.key_slots = true;
   }
   if (options.has("lazy_refcounts")) wanted.lazy_refcounts = options.flag("lazy_refcounts");
   if (options.has("refcount_bits")) {

@@ -98,7 +98,7 @@ Status Image::change_refcount_width(const Call& call, uint32_t order, AmendProgr
   Header next = header_;
   next.refcount_order = order;
   const Geometry to(next);
-  const uint64_t end = std::max(refcounts_.end(), geometry_.clusters(file_.size()));
+  INSTAR_TRY(const uint64_t end, refcounts_.behind_all(call));
   Structure fresh = lay_out(refcounts_, geometry_, to, end, end);
   INSTAR_TRY(const uint64_t room, refcounts_.find_room(call, fresh.end() - fresh.start));
   if (room < end) fresh = lay_out(refcounts_, geometry_, to, end, room);

@@ -123,11 +123,11 @@ Status ContentCipher::write(const Call& call, HostFile& data, uint64_t guest, ui
 }
 
 Result<EncryptionChoice> read_encryption(const sdk::Options& options) {
-  if (options.has("encryption") && options.has("encrypt.format"))
+  const bool legacy = options.flag("encryption");
+  if (legacy && options.has("encrypt.format"))
     return fail(EINVAL,
                 "'encrypt.format' and its alias 'encryption' can't be used at the same time");
   const sdk::SubOptions own(options, kEncryptPrefix);
-  const bool legacy = options.flag("encryption");
   if (!legacy && !options.has("encrypt.format")) {
     if (own.empty()) return EncryptionChoice{};
     return fail(EINVAL, "Parameter 'encrypt.format' is missing");

@@ -14,7 +14,7 @@ bool is_empty(const uint8_t* bytes, size_t length) {
 
 Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
   for (;;) {
-    const uint64_t start = std::max(end_, geometry_.clusters(file_.size()));
+    INSTAR_TRY(const uint64_t start, behind_all(call));
     // The blocks that count the area, and themselves, follow it.
     uint64_t blocks = 0;
     uint64_t last = 0;
@@ -41,8 +41,9 @@ Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
 }
 
 Result<uint64_t> Refcounts::find_room(const Call& call, uint64_t want) {
+  INSTAR_TRY(const uint64_t end, behind_all(call));
   INSTAR_TRY(hint_, skip_used(call, hint_));
-  for (uint64_t cluster = hint_; cluster < end_;) {
+  for (uint64_t cluster = hint_; cluster < end;) {
     INSTAR_TRY(const uint64_t run, free_run(call, cluster, want));
     if (run == want) return cluster;
     // Behind the run is a cluster in use, or a gap in the table, which counts nothing.
@@ -52,7 +53,16 @@ Result<uint64_t> Refcounts::find_room(const Call& call, uint64_t want) {
                   : sdk::round_up(cluster + 1, geometry_.refblock_entries());
     INSTAR_TRY(cluster, skip_used(call, cluster));
   }
-  return end_;
+  return end;
+}
+
+Result<uint64_t> Refcounts::behind_all(const Call& call) {
+  if (!end_is_sure_) {
+    INSTAR_TRY(const uint64_t counted, find_end(call));
+    end_ = std::max(end_, counted);
+    end_is_sure_ = true;
+  }
+  return std::max(end_, geometry_.clusters(file_.size()));
 }
 
 Result<uint64_t> Refcounts::find_end(const Call& call) {

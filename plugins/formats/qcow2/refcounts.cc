@@ -60,6 +60,7 @@ Status Refcounts::load(const Call& call, uint64_t offset, uint32_t clusters) {
   table_offset_ = header_offset_ = offset;
   table_clusters_ = header_clusters_ = clusters;
   end_ = geometry_.clusters(file_.size());
+  end_is_sure_ = false;
   loaded_ = true;
   return {};
 }
@@ -199,7 +200,7 @@ Status Refcounts::grow_table(const Call& call, uint64_t index) {
   const uint64_t per_cluster = geometry_.cluster_size / 8;
   const uint64_t wanted = std::max<uint64_t>(index + 1, table_.size() + table_.size() / 2);
   uint64_t clusters = sdk::div_up(wanted, per_cluster);
-  const uint64_t start = std::max(end_, geometry_.clusters(file_.size()));
+  INSTAR_TRY(const uint64_t start, behind_all(call));
   const auto missing = [&](uint64_t block) { return block_offset(block) == 0; };
   uint64_t blocks = 0;
   for (;;) {
@@ -315,7 +316,7 @@ Result<uint64_t> Refcounts::allocate_run(const Call& call, uint64_t count) {
 Result<uint64_t> Refcounts::run_at_end(const Call& call, uint64_t count) {
   const auto missing = [&](uint64_t block) { return block_offset(block) == 0; };
   for (;;) {
-    const uint64_t start = std::max(end_, geometry_.clusters(file_.size()));
+    INSTAR_TRY(const uint64_t start, behind_all(call));
     if ((start + count) >> (56 - geometry_.cluster_bits) != 0)
       return fail(EFBIG, sdk::errno_text(EFBIG));
     const uint64_t first_block = start >> geometry_.refblock_bits;

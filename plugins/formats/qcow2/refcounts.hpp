@@ -117,7 +117,10 @@ class Refcounts {
   /** Entry `index` of a refcount block (or a part of one), and its change. */
   static uint64_t entry(const uint8_t* block, uint64_t index, uint32_t order);
   static void set_entry(uint8_t* block, uint64_t index, uint32_t order, uint64_t value);
-  /** No cluster from this index on was ever used, so far as it is known. */
+  /** The first cluster that neither the file has nor the counts: in a file that was cut, clusters
+   * behind its end are in use. */
+  Result<uint64_t> behind_all(const Call& call);
+  /** From this cluster on the file never had anything, whatever the counts say. */
   uint64_t end() const { return end_; }
 
  private:
@@ -156,7 +159,8 @@ class Refcounts {
   Guard guard_;
   Corruption* corruption_ = nullptr;
   uint64_t hint_ = 0;  ///< no cluster below is free
-  uint64_t end_ = 0;   ///< no cluster from here on was ever used
+  uint64_t end_ = 0;   ///< no cluster from here on was ever used, if end_is_sure_
+  bool end_is_sure_ = false;
 };
 
 }  // namespace instar::qcow2

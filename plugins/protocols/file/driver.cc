@@ -82,9 +82,11 @@ void set_extent_size_hint(const Call& call, int fd, const Options& options) {
   const auto hint = options.number("extent_size_hint", kDefaultExtentSizeHint);
   if (hint == 0) return;
   struct fsxattr attributes {};
-  attributes.fsx_xflags = FS_XFLAG_EXTSIZE;
+  const bool known = ::ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0;
+  attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
   attributes.fsx_extsize = static_cast<uint32_t>(hint);
-  if (::ioctl(fd, FS_IOC_FSSETXATTR, &attributes) == 0 || !options.has("extent_size_hint")) return;
+  if (known && ::ioctl(fd, FS_IOC_FSSETXATTR, &attributes) == 0) return;
+  if (!options.has("extent_size_hint")) return;
   call.warn(cat("Failed to set extent size hint: ", sdk::errno_text(errno)));
 }
 

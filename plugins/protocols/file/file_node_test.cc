@@ -56,7 +56,7 @@ TEST(FileOpen, SaysWhyNot) {
   const std::string nope = dir.path("nope");
   EXPECT_EQ(error(nope), "Could not open '" + nope + "': No such file or directory");
   EXPECT_EQ(error("."), "'file' driver requires '.' to be a regular file");
-  EXPECT_EQ(error(".", INSTAR_OPEN_WRITE), "'file' driver requires '.' to be a regular file");
+  EXPECT_EQ(error(".", INSTAR_OPEN_WRITE), "Could not open '.': Is a directory");
   EXPECT_EQ(error("/dev/null"), "'file' driver requires '/dev/null' to be a regular file");
   EXPECT_EQ(error(""), "The 'file' block driver requires a file name");
   EXPECT_EQ(error<HostDeviceDriver>(""), "The 'host_device' block driver requires a file name");

@@ -95,13 +95,11 @@ Status ImageLocks::take(Permissions wanted) {
 }
 
 Status ImageLocks::check(Permissions wanted) const {
-  INSTAR_CHECK(for_each(wanted.used, [&](int p) -> Status {
-    if (const int error = ask(fd_, kUnsharedBase + p))
+  return for_each(INSTAR_PERMISSION_ALL, [&](int p) -> Status {
+    const uint32_t bit = 1u << p;
+    if (const int error = (wanted.used & bit) != 0 ? ask(fd_, kUnsharedBase + p) : 0)
       return in_use(error, kUnsharedBase + p, sdk::cat("Failed to get \"", kNames[p], "\" lock"));
-    return {};
-  }));
-  return for_each(INSTAR_PERMISSION_ALL & ~wanted.shared, [&](int p) -> Status {
-    if (const int error = ask(fd_, kUsedBase + p))
+    if (const int error = (wanted.shared & bit) == 0 ? ask(fd_, kUsedBase + p) : 0)
       return in_use(error, kUsedBase + p,
                     sdk::cat("Failed to get shared \"", kNames[p], "\" lock"));
     return {};

@@ -104,15 +104,17 @@ Result<OpenFile> open_file(Kind kind, const std::string& filename, uint32_t open
   if (filename.empty())
     return fail(EINVAL, "The '", kind_name(kind), "' block driver requires a file name");
   struct stat st {};
-  // Opening for writing would fail with another message, and a fifo would be held open.
+  // A fifo would be held open.
   const bool known = ::stat(filename.c_str(), &st) == 0;
+  const bool writes = (open_flags & INSTAR_OPEN_WRITE) != 0;
+  if (known && writes && S_ISDIR(st.st_mode)) return could_not_open(filename, EISDIR);
   if (known && !fits(kind, st.st_mode)) return wrong_kind(kind, filename);
 
   // O_NONBLOCK: neither a fifo in the place of the file nor a line without carrier may hold us up;
   // but a drive without a medium shall fail, except a CD-ROM's.
   const bool must_be_ready = known && S_ISBLK(st.st_mode) && kind != Kind::kHostCdrom;
   int flags = O_CLOEXEC | (must_be_ready ? 0 : O_NONBLOCK);
-  flags |= (open_flags & INSTAR_OPEN_WRITE) != 0 ? O_RDWR : O_RDONLY;
+  flags |= writes ? O_RDWR : O_RDONLY;
   if ((open_flags & INSTAR_OPEN_NO_CACHE) != 0) flags |= O_DIRECT;
   OpenFile file;
   file.fd = Descriptor(open_retrying(filename, flags));

@@ -58,8 +58,10 @@ constexpr instar_node_ops kNode = {sizeof(instar_node_ops),
 
 int open_image(const instar_host*, instar_call* call, const instar_open_args* args,
                instar_node* out) {
-  const instar_child_request request{
-      sizeof request, INSTAR_CHILD_FILE, "file", nullptr, nullptr, 0, 0};
+  instar_child_request request{};
+  request.struct_size = sizeof request;
+  request.role = INSTAR_CHILD_FILE;
+  request.name = "file";
   instar_node* file = nullptr;
   uint32_t id = 0;
   int result = args->opener->open_child(args->opener, call, &request, &file, &id);
