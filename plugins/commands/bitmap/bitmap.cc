@@ -58,7 +58,7 @@ struct Arguments {
         .text('f', "format", "FMT", format, "format of FILE; without it FILE is probed")
         .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name");
     add_object_option(line, context);
-    report.declare(line, context, ReportOptions::Rehearses::kNo);
+    report.declare(line, context);
     line.operands(operands);
     if (const auto status = line.parse(context)) return status;
     return check(context);
@@ -94,9 +94,9 @@ class Bitmap {
   static int run(CommandContext& context) {
     Arguments arguments;
     if (const auto status = arguments.parse(context)) return *status;
-    auto image =
-        context.open(image_spec(arguments.operands[0], arguments.format, arguments.image_opts,
-                                INSTAR_OPEN_WRITE | INSTAR_OPEN_NO_BACKING));
+    const uint32_t use = arguments.report.dry_run ? 0u : uint32_t{INSTAR_OPEN_WRITE};
+    auto image = context.open(image_spec(arguments.operands[0], arguments.format,
+                                         arguments.image_opts, use | INSTAR_OPEN_NO_BACKING));
     if (!image) return context.error(image.error());
     Image source;
     if (arguments.source_file) {
@@ -155,6 +155,7 @@ class Bitmap {
   Status take(const Step& step) {
     if (step.kind == Step::Kind::kAdd) return add();
     if (target_.ops == nullptr) return not_found(name_);
+    if (arguments_.report.dry_run) return rehearse(step);
     switch (step.kind) {
       case Step::Kind::kRemove:
         return call_.status(target_.ops->remove(target_.self, call_.abi(), name_.c_str()));
@@ -168,6 +169,24 @@ class Bitmap {
     }
   }
 
+  /** A step, when the ones before it would have been taken. */
+  Status rehearse(const Step& step) {
+    if (rehearsed_ == Rehearsed::kNothing) INSTAR_CHECK(check_usable(target_, name_));
+    if (rehearsed_ == Rehearsed::kRemoved) return not_found(name_);
+    const bool itself = !arguments_.source_file && step.source == name_;
+    if (step.kind == Step::Kind::kMerge && !itself) INSTAR_CHECK(check_source(step.source));
+    if (step.kind == Step::Kind::kRemove) rehearsed_ = Rehearsed::kRemoved;
+    return {};
+  }
+
+  Status rehearse_add() {
+    const bool there = rehearsed_ == Rehearsed::kAdded ||
+                       (rehearsed_ == Rehearsed::kNothing && check_usable(target_, name_));
+    if (there) return fail(EEXIST, "Bitmap already exists: ", name_);
+    rehearsed_ = Rehearsed::kAdded;
+    return {};
+  }
+
   Status add() {
     if (name_.empty()) return fail(EINVAL, "Bitmap name cannot be empty");
     constexpr uint64_t kLeast = 512;
@@ -178,20 +197,15 @@ class Bitmap {
     if (target_.ops == nullptr)
       return fail(ENOTSUP, "Can't store persistent bitmaps to ", node_name_, ": ",
                   errno_text(ENOTSUP));
+    if (arguments_.report.dry_run) return rehearse_add();
     return call_.status(target_.ops->add(target_.self, call_.abi(), name_.c_str(),
                                          static_cast<uint32_t>(granularity), 1));
   }
 
   Status merge(const std::string& source) {
     // Even what is clean must be a bitmap that may be changed.
-    INSTAR_CHECK(walk_nothing(target_, name_));
-    if (source_.ops == nullptr) return not_found(source);
-    INSTAR_CHECK(walk_nothing(source_, source));
-    INSTAR_TRY(const uint64_t size, target_.node.size());
-    INSTAR_TRY(const uint64_t source_size, source_.node.size());
-    if (size != source_size)
-      return fail(EINVAL, "Bitmaps are of different sizes (destination size is ", size,
-                  ", source size is ", source_size, ") and can't be merged");
+    INSTAR_CHECK(check_usable(target_, name_));
+    INSTAR_CHECK(check_source(source));
     struct Copy {
       const Target& target;
       const std::string& name;
@@ -205,16 +219,30 @@ class Bitmap {
     return call_.status(source_.ops->walk(source_.self, call_.abi(), source.c_str(), &copy, run));
   }
 
+  Status check_source(const std::string& source) {
+    if (source_.ops == nullptr) return not_found(source);
+    INSTAR_CHECK(check_usable(source_, source));
+    INSTAR_TRY(const uint64_t size, target_.node.size());
+    INSTAR_TRY(const uint64_t source_size, source_.node.size());
+    if (size == source_size) return {};
+    return fail(EINVAL, "Bitmaps are of different sizes (destination size is ", size,
+                ", source size is ", source_size, ") and can't be merged");
+  }
+
   /** Whether there is such a bitmap that may be used. */
-  Status walk_nothing(const Target& target, const std::string& name) {
+  Status check_usable(const Target& target, const std::string& name) {
     const auto stop = [](void*, uint64_t, uint64_t) noexcept -> int { return -ECANCELED; };
     const int result = target.ops->walk(target.self, call_.abi(), name.c_str(), nullptr, stop);
     if (result >= 0 || result == -ECANCELED) return {};
     return call_.error(result);
   }
 
+  /** What --dry-run has come to: a bitmap that was not there before, or is not any more. */
+  enum class Rehearsed : uint8_t { kNothing, kAdded, kRemoved };
+
   OutgoingCall call_;
   const Arguments& arguments_;
+  Rehearsed rehearsed_ = Rehearsed::kNothing;
   const std::string& name_;
   const std::string node_name_;
   Target target_;

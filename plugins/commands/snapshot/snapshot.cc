@@ -5,6 +5,7 @@
 
 #include <ctime>
 
+#include "sdk/abi/bitmap.h"
 #include "sdk/cpp/image_arguments.hpp"
 #include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/plugin.hpp"
@@ -45,7 +46,7 @@ struct Arguments {
         .flag(0, "image-opts", image_opts, "FILE is a list of key=value, not a name")
         .flag('U', "force-share", force_share, "list an image that somebody has open for writing")
         .flag('q', "quiet", quiet, "print nothing but errors and the list");
-    report.declare(line, context, ReportOptions::Rehearses::kNo);
+    report.declare(line, context);
     add_object_option(line, context);
     line.operands(files);
     if (const auto status = line.parse(context)) return status;
@@ -62,7 +63,7 @@ class Snapshot {
     if (const auto status = arguments.parse(context)) return *status;
     uint32_t flags = INSTAR_OPEN_UNMAP;
     if (arguments.force_share) flags |= INSTAR_OPEN_FORCE_SHARE;
-    if (arguments.action != Action::kList) flags |= INSTAR_OPEN_WRITE;
+    if (arguments.action != Action::kList && !arguments.report.dry_run) flags |= INSTAR_OPEN_WRITE;
     auto image =
         context.open(image_spec(arguments.files[0], arguments.format, arguments.image_opts, flags));
     if (!image) return context.error(image.error());
@@ -78,7 +79,8 @@ class Snapshot {
       : context_(context),
         arguments_(arguments),
         call_(&context.call()),
-        ops_(image.node().interface<instar_snapshot_ops>(INSTAR_SNAPSHOT_ID, &self_)) {}
+        node_(image.node()),
+        ops_(node_.interface<instar_snapshot_ops>(INSTAR_SNAPSHOT_ID, &self_)) {}
 
   Status act() {
     switch (arguments_.action) {
@@ -118,7 +120,10 @@ class Snapshot {
     return context_.strict() ? errno_text(error.code) : error.message;
   }
 
+  bool rehearses() const { return arguments_.report.dry_run && ops_ != nullptr; }
+
   Status create() {
+    if (rehearses()) return {};
     timespec now{};
     clock_gettime(CLOCK_REALTIME, &now);
     const int result = ops_ == nullptr
@@ -135,6 +140,14 @@ class Snapshot {
       return fail(code, "Could not apply snapshot '", arguments_.name, "': ", why);
     };
     if (ops_ == nullptr) return failed(ENOTSUP, "Block driver does not support snapshots");
+    if (rehearses()) {
+      INSTAR_TRY(const auto id, find("id"));
+      INSTAR_TRY(const auto name, find("name"));
+      if (!id && !name) return failed(ENOENT, cat("Failed to load snapshot: ", errno_text(ENOENT)));
+      INSTAR_TRY(const bool bitmaps, has_bitmaps());
+      if (bitmaps) return failed(EBUSY, "Device has active dirty bitmaps");
+      return {};
+    }
     const int result = ops_->apply(self_, call_.abi(), arguments_.name.c_str());
     if (result >= 0) return {};
     const Error error = call_.error(result);
@@ -142,16 +155,31 @@ class Snapshot {
     return failed(error.code, cat("Failed to load snapshot: ", reason(error)));
   }
 
-  /** The first one in the table that has this name. */
-  Status remove() {
+  /** The id of the first snapshot in the table whose field is what the user said. */
+  Result<std::optional<std::string>> find(const char* field) {
     INSTAR_TRY(const std::string all, list());
     std::optional<std::string> id;
     JsonObject::each_item(all, [&](std::string_view item) {
       const JsonObject snapshot(item);
-      if (!id && snapshot.string("name") == arguments_.name) id = snapshot.string("id");
+      if (!id && snapshot.string(field) == arguments_.name) id = snapshot.string("id");
     });
+    return id;
+  }
+
+  Result<bool> has_bitmaps() {
+    void* self = nullptr;
+    const auto* ops = node_.interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
+    if (ops == nullptr) return false;
+    StringSink text;
+    INSTAR_CHECK(call_.status(ops->list(self, call_.abi(), text.abi())));
+    return text.text != "[]";
+  }
+
+  Status remove() {
+    INSTAR_TRY(const auto id, find("name"));
     if (!id)
       return fail(ENOENT, "Could not delete snapshot '", arguments_.name, "': snapshot not found");
+    if (rehearses()) return {};
     const int result = ops_->remove(self_, call_.abi(), id->c_str(), arguments_.name.c_str());
     if (result >= 0) return {};
     const Error error = call_.error(result);
@@ -161,6 +189,7 @@ class Snapshot {
   CommandContext& context_;
   const Arguments& arguments_;
   OutgoingCall call_;
+  NodeRef node_;
   void* self_ = nullptr;
   const instar_snapshot_ops* ops_;
 };
