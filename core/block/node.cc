@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -159,6 +160,12 @@ Node* Node::backing() const {
     node = node->file();
   }
   return nullptr;
+}
+
+bool Node::remote() const {
+  return (driver_limits_.flags & INSTAR_NODE_REMOTE) != 0 ||
+         std::any_of(children_.begin(), children_.end(),
+                     [](const Child& child) { return child.node->remote(); });
 }
 
 Node* Node::file() const {

@@ -84,6 +84,8 @@ class Node : public std::enable_shared_from_this<Node> {
   Node* child(std::string_view name) const;
   /** The backing file, through filters too; nullptr: none. */
   Node* backing() const;
+  /** Whether it, or anything below it, is INSTAR_NODE_REMOTE. */
+  bool remote() const;
   /** Child 0: the format's file, or what a filter stands on; nullptr for a protocol. */
   Node* file() const;
   /** For a driver that opens a child after its own open (a changed backing file). Returns the id.

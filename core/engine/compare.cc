@@ -52,7 +52,8 @@ class Comparer {
       : call_(call),
         job_(job),
         result_(*result),
-        team_(choose_workers(job.workers), [this] { work(); }) {}
+        team_(choose_workers(job.workers, job.a->remote() || job.b->remote()), [this] { work(); }) {
+  }
 
   Status run();
 

@@ -7,6 +7,7 @@
 
 #include "core/engine/copier.hpp"
 #include "core/engine/crew.hpp"
+#include "core/engine/read_content.hpp"
 #include "sdk/cpp/bytes.hpp"
 #include "sdk/cpp/node_ref.hpp"
 
@@ -40,7 +41,7 @@ Copier::Copier(const Call& call, const CopyJob& job)
       job_(job),
       target_(*job.target),
       rule_(make_sparse_rule(job.min_sparse, request_alignment(*job.target))),
-      workers_(choose_workers(job.workers)),
+      workers_(choose_workers(job.workers, job.target->remote() || any_remote(job.sources))),
       reader_(call, job.flags),
       feed_(job.content),
       rate_(job.rate),

@@ -13,6 +13,7 @@ namespace {
 constexpr size_t kStackSize = size_t{256} << 10;
 constexpr unsigned kMostWorkers = 16;
 constexpr unsigned kMostByItself = 4;
+constexpr unsigned kRemote = 8;  // qemu-img's own number
 
 /** Signals are for the thread that was there before us. */
 class SignalsBlocked {
@@ -30,8 +31,9 @@ class SignalsBlocked {
 
 }  // namespace
 
-unsigned choose_workers(uint32_t asked) {
+unsigned choose_workers(uint32_t asked, bool remote) {
   if (asked != 0) return std::min(asked, kMostWorkers);
+  if (remote) return kRemote;
   cpu_set_t cpus;
   const int cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
   return std::clamp(static_cast<unsigned>(cores), 2u, kMostByItself);

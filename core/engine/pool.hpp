@@ -18,8 +18,9 @@
 
 namespace instar::engine {
 
-/** How many workers a job gets. @param asked 0 = the engine's choice. */
-unsigned choose_workers(uint32_t asked);
+/** How many workers a job gets. @param asked 0 = the engine's choice; @param remote some of its nodes
+ * wait for a network. */
+unsigned choose_workers(uint32_t asked, bool remote);
 
 class Team {
  public:

@@ -13,6 +13,13 @@
 namespace instar::engine {
 namespace {
 
+TEST(Workers, AreMoreWhereTheyWaitForANetwork) {
+  EXPECT_EQ(choose_workers(3, true), 3u);
+  EXPECT_EQ(choose_workers(100, false), 16u);
+  EXPECT_EQ(choose_workers(0, true), 8u);
+  EXPECT_LE(choose_workers(0, false), 4u);
+}
+
 TEST(Team, GrowsUpToItsLimit) {
   std::atomic<int> entered{0};
   Team* self = nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/engine/read_content.hpp"
 
+#include <algorithm>
 #include <memory>
 
 #include "core/engine/buffer.hpp"
@@ -49,7 +50,7 @@ class ContentReader {
     Progress progress(job_.progress, total);
     progress_ = &progress;
     Crew<Worker> crew(
-        call_, job_.status_only ? 1 : choose_workers(job_.workers),
+        call_, job_.status_only ? 1 : choose_workers(job_.workers, any_remote(job_.sources)),
         {[this] {
            return std::unique_ptr<Worker>(new Worker{Buffer(kWindow), {}});
          },
@@ -83,6 +84,11 @@ class ContentReader {
 
 Status read_content(const Call& call, const ReadJob& job) {
   return ContentReader(call, job).run();
+}
+
+bool any_remote(const std::vector<block::Node*>& sources) {
+  return std::any_of(sources.begin(), sources.end(),
+                     [](const block::Node* node) { return node->remote(); });
 }
 
 Result<uint64_t> content_size(const std::vector<block::Node*>& sources) {

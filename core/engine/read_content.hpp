@@ -28,6 +28,9 @@ struct ReadJob {
 /** Known zeroes are not read. ECANCELED when the call is cancelled. [any] */
 Status read_content(const Call& call, const ReadJob& job);
 
+/** Whether one of them waits for a network. */
+bool any_remote(const std::vector<block::Node*>& sources);
+
 /** Length of all sources. */
 Result<uint64_t> content_size(const std::vector<block::Node*>& sources);
 

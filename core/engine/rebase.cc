@@ -105,6 +105,10 @@ void append(std::vector<Piece>& pieces, Piece piece, uint64_t length) {
   pieces.push_back(piece);
 }
 
+bool is_remote(const RebaseJob& job) {
+  return job.image->remote() || (job.new_backing != nullptr && job.new_backing->remote());
+}
+
 class Rebaser {
  public:
   Rebaser(const Call& call, const RebaseJob& job)
@@ -112,7 +116,7 @@ class Rebaser {
         job_(job),
         target_(*job.image),
         stile_(true),
-        team_(choose_workers(job.workers), [this] { work(); }) {}
+        team_(choose_workers(job.workers, is_remote(job)), [this] { work(); }) {}
 
   Status run();
 

@@ -17,8 +17,10 @@ Status TicketReader::read(const Ticket& ticket, uint8_t* to) {
 Status TicketReader::read(const Segment& piece, uint64_t at, uint8_t* to) {
   const auto status = read_piece(piece, to);
   if (status) return {};
-  return fail(status.error().code, "error while reading at byte ", at, ": ",
-              errno_text(status.error().code));
+  // In qemu-img's words; what more the driver has to say stands below.
+  const Error& why = status.error();
+  return Error{why.code, cat("error while reading at byte ", at, ": ", errno_text(why.code)),
+               why.hint};
 }
 
 Status TicketReader::read_piece(const Segment& piece, uint8_t* to) {

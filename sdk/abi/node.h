@@ -22,7 +22,8 @@ enum instar_node_flags {
   INSTAR_NODE_ZERO_INIT = 1u << 1,       /**< freshly created or grown space reads as zeroes */
   INSTAR_NODE_SPARSE_ZERO = 1u << 2,     /**< write_zeroes with MAY_UNMAP frees space */
   INSTAR_NODE_COMPRESSED_MUST = 1u << 3, /**< takes only compressed, sequential writes */
-  INSTAR_NODE_FILTER = 1u << 4           /**< content is that of child 0 at the same offset */
+  INSTAR_NODE_FILTER = 1u << 4,          /**< content is that of child 0 at the same offset */
+  INSTAR_NODE_REMOTE = 1u << 5 /**< requests wait for others, not for the processor: many at once */
 };
 
 /** What a node can do and the requests it wants. Byte counts; 0 means: no wish, no limit. */

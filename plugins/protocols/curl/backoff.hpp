@@ -47,4 +47,7 @@ bool is_transient(const Reply& reply);
 /** What a request for data that failed comes to: errno's text, as the block layer has it, and why. */
 sdk::Error read_error(const Reply& reply);
 
+/** The file is not the one that was opened. */
+sdk::Error changed_error(const Settings& settings);
+
 }  // namespace instar::curl

@@ -21,6 +21,7 @@ class CurlNode {
   sdk::Status connect(const sdk::Call& call);
 
   uint64_t size() const { return remote_.size(); }
+  void limits(instar_node_limits& limits) const { limits.flags |= INSTAR_NODE_REMOTE; }
   sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
   void info(sdk::JsonWriter& json) const { json.begin_object().end_object(); }
   std::string filename() const {

@@ -79,6 +79,11 @@ Error read_error(const Reply& reply) {
   return Error{EIO, errno_text(EIO), sdk::cat("curl: ", why)};
 }
 
+Error changed_error(const Settings& settings) {
+  return Error{EIO, errno_text(EIO),
+               sdk::cat("curl: the file behind '", settings.url, "' changed while it was read")};
+}
+
 Status Remote::open(const Call& call) {
   INSTAR_TRY(place_, find(call));
   if (!place_.ranges) stream_ = std::make_unique<Stream>(settings_, place_);
@@ -157,7 +162,7 @@ Status Remote::find_again(const Call& call, const std::string& old_url) {
   const std::lock_guard lock(mutex_);
   if (place_.url != old_url) return {};
   if (found.size != place_.size || found.tag != place_.tag || !found.ranges)
-    return fail(EIO, "The file behind '", settings_.url, "' changed while it was read");
+    return changed_error(settings_);
   place_ = std::move(found);
   return {};
 }
@@ -241,13 +246,14 @@ Status Remote::read(const Call& call, uint64_t offset, Bytes to) {
         if (!backoff.again(call)) return read_error(attempt.reply);
         break;
       case Outcome::kMoved:
-        if (std::exchange(moved, true)) return read_error(attempt.reply);
+        // The next place may be used up too, by requests beside this one.
+        if (std::exchange(moved, true) && !backoff.again(call)) return read_error(attempt.reply);
         INSTAR_CHECK(find_again(call, url));
         break;
       case Outcome::kNoRanges:
         return read_stream(call, offset, to);
       case Outcome::kChanged:
-        return fail(EIO, "The file behind '", settings_.url, "' changed while it was read");
+        return changed_error(settings_);
       case Outcome::kFailed:
         return read_error(attempt.reply);
     }

@@ -60,7 +60,7 @@ Status Stream::fill(const Call& call, uint64_t until) {
     if (end_ > before) backoff.progress();
     if (!over || end_ >= until) continue;
     running_ = false;
-    if (wrong_) return fail(EIO, "The file behind '", settings_.url, "' changed while it was read");
+    if (wrong_) return changed_error(settings_);
     if (!is_transient(transfer_.reply()) || !backoff.again(call))
       return read_error(transfer_.reply());
   }

@@ -155,6 +155,7 @@ void NbdNode::limits(instar_node_limits& limits) const {
   if (!about.can_flush) limits.can_flush = none;
   if (!about.has_context) limits.can_extents = none;
   if (about.can_zero) limits.flags |= INSTAR_NODE_SPARSE_ZERO;
+  limits.flags |= INSTAR_NODE_REMOTE;
   if (about.read_only) limits.flags |= INSTAR_NODE_READ_ONLY;
 }
 
