@@ -3,6 +3,7 @@
 
 import base64
 import bz2
+import hashlib
 import lzma
 import struct
 import sys
@@ -96,7 +97,27 @@ def dmg(data, pack="zlib", chunk=65536, tables=2, fork=0):
     return body + tail + koly.ljust(512, b"\0")
 
 
-MAKERS = {"bochs": bochs, "cloop": cloop, "dmg": dmg}
+def parallels(data, tracks=63, version=1, bitmap=0):
+    """Clusters that are all zero are left out; those of version 1 follow the table at once. @param bitmap 1: a format extension behind the clusters"""
+    size, unit = tracks * SECTOR, tracks if version == 2 else 1
+    clusters = [data[i : i + size].ljust(size, b"\0") for i in range(0, len(data), size)]
+    begin = -(-(64 + 4 * len(clusters)) // (unit * SECTOR)) * unit
+    table, body = [], b""
+    for cluster in clusters:
+        table.append((begin + len(body) // SECTOR) // unit if any(cluster) else 0)
+        body += cluster if any(cluster) else b""
+    sectors = -(-len(data) // SECTOR)
+    if bitmap:
+        ones = struct.pack("<Q16sIIQ", sectors, bytes(range(16)), 128, 1, 1)
+        features = (struct.pack("<QQII", 0x20385FAE252CB34A, 0, len(ones), 0) + ones).ljust(size - 24, b"\0")
+        extension = struct.pack("<Q", 0xAB234CEF23DCEA87) + hashlib.md5(features).digest() + features
+    where = begin + len(body) // SECTOR if bitmap else 0
+    magic = b"WithouFreSpacExt" if version == 2 else b"WithoutFreeSpace"
+    header = struct.pack("<16s5IQ3IQ", magic, 2, 16, sectors // 512, tracks, len(table), sectors, 0x312E3276, begin if version == 2 else 0, 0, where)
+    return (header + struct.pack(f"<{len(table)}I", *table)).ljust(begin * SECTOR, b"\0") + body + (extension if bitmap else b"")
+
+
+MAKERS = {"bochs": bochs, "cloop": cloop, "dmg": dmg, "parallels": parallels}
 
 
 def make(name, data, options=""):

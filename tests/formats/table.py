@@ -37,6 +37,8 @@ VDI = words(0x40, 5) + words(0x154, 7) + ((0x170, 8),) + words(0x178, 4) + words
 VMDK = words(4, 2) + words(12, 4, 8) + ((44, 4),) + words(48, 3, 8) + ((77, 2),) + words(0x200, 90) + words(21 * 512, 3)
 QED = words(0, 4) + words(16, 5, 8) + words(56, 2) + words(65536, 4, 8) + words(5 * 65536, 8, 8)
 QED_SMALL = words(0, 4) + words(16, 5, 8) + words(56, 2) + words(4096, 4, 8) + words(3 * 4096, 8, 8)
+PARALLELS = words(16, 5) + ((36, 8), (44, 4), (48, 4), (56, 8)) + words(64, 8)
+NO_BACKING = ("rebase", "measure -O")  # the genuine tool's words for a driver that tells nothing of its clusters
 BOCHS = words(0x40, 8)
 CLOOP = words(0x80, 2) + words(0x88, 10, 8)
 
@@ -69,6 +71,12 @@ ROWS = (
     Row("qed", fields=QED, preallocates=False),
     Row("qed", "cluster_size=4k,table_size=2", fields=QED_SMALL, preallocates=False),
     Row("qed", size=0, preallocates=False),
+    Row("parallels", fields=PARALLELS, own=NO_BACKING),
+    Row("parallels", "cluster_size=64k", fields=PARALLELS, own=NO_BACKING),
+    Row("parallels", "cluster_size=1000", own=NO_BACKING),
+    Row("parallels", size=0, preallocates=False, own=NO_BACKING),
+    Row("parallels", "version=1", fields=PARALLELS, creates=False, own=NO_BACKING),
+    Row("parallels", "version=2,tracks=128,bitmap=1", creates=False, own=(*NO_BACKING, "check")),
     Row("bochs", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("bochs", "version=1,extent=65536", fields=BOCHS, creates=False, own=("map", "measure")),
     Row("cloop", fields=CLOOP, order="big", creates=False, own=("map",)),

@@ -37,6 +37,7 @@ TEST(Digest, KnownAnswers) {
   EXPECT_EQ(hex_of(table<GCRY_MD_SHA256>(), "abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(hex_of(table<GCRY_MD_SHA1>(), "abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
+  EXPECT_EQ(hex_of(table<GCRY_MD_MD5>(), "abc"), "900150983cd24fb0d6963f7d28e17f72");
   EXPECT_EQ(
       hex_of(table<GCRY_MD_BLAKE2B_512>(), "abc"),
       "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d17d87c5392aab792dc252d5de45"

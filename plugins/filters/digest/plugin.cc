@@ -15,4 +15,5 @@ INSTAR_PLUGIN("digest", "1.0.0", digest<DigestOf<GCRY_MD_SHA256>>("sha256"),
               digest<DigestOf<GCRY_MD_BLAKE2B_256>>("blake2b-256"),
               digest<DigestOf<GCRY_MD_BLAKE2B_512>>("blake2b-512"),
               digest<DigestOf<GCRY_MD_BLAKE2S_256>>("blake2s-256"),
-              digest<DigestOf<GCRY_MD_SHA1>>("sha1"), digest<DigestOf<GCRY_MD_SM3>>("sm3"))
+              digest<DigestOf<GCRY_MD_SHA1>>("sha1"), digest<DigestOf<GCRY_MD_SM3>>("sm3"),
+              digest<DigestOf<GCRY_MD_MD5>>("md5"))
