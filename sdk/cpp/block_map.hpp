@@ -257,10 +257,38 @@ class BlockMap {
   std::mutex& mutex() { return mutex_; }
   /** The image grew, or shrank; what it knows of blocks stays. */
   void set_size(uint64_t size) { size_ = size; }
+  /** Before it grows: what the last block holds behind the guest's end is zeroes. The lock is held. */
+  Status clear_rest(const Call& call) requires kWritable {
+    const uint64_t end = guest_end();
+    if (end == block_end(end)) return {};
+    INSTAR_TRY(const Run run, next_run(call, end - 1, end));
+    if (run.block.kind != Block::Kind::kData) return {};
+    return table_.file().write_zeroes(call, run.block.offset + 1, block_end(end) - end, 0);
+  }
+  /** Gives all of [begin, end), which reads as zeroes, blocks of its own. The lock is not held.
+   * @param mode enum instar_preallocation: OFF does nothing, METADATA leaves holes */
+  Status reserve(const Call& call, uint64_t begin, uint64_t end, uint32_t mode) requires kWritable {
+    if (mode == INSTAR_PREALLOCATION_OFF) return {};
+    if (mode == INSTAR_PREALLOCATION_FULL) return write_plain_zeroes(call, begin, end);
+    const uint32_t flags =
+        mode == INSTAR_PREALLOCATION_METADATA ? uint32_t{INSTAR_WRITE_MAY_UNMAP} : 0u;
+    for (uint64_t at = begin; at < end;) {
+      INSTAR_TRY(const Run run, plan(call, at, end));
+      const uint64_t last = run.fresh ? locked_end(run) : run.end;
+      Status written;
+      if (run.fresh) written = fill(call, run, block_begin(run.begin), run.begin);
+      if (written)
+        written = table_.file().write_zeroes(call, run.block.offset, last - run.begin, flags);
+      INSTAR_CHECK(finish(call, run, std::move(written)));
+      at = run.end;
+    }
+    return {};
+  }
   /** Tables reach the file, in order. The lock is held. */
   Status write_tables(const Call& call) requires kWritable {
     // Others may want to read the last block as a whole.
     if (table_.file().size() < blocks_end_) INSTAR_CHECK(table_.file().resize(call, blocks_end_));
+    blocks_end_ = 0;
     Status written = table_.file().flush(call);
     if (written) written = table_.write_back(call);
     if (written) written = table_.file().flush(call);
@@ -559,11 +587,14 @@ class BlockMap {
       if (stored) return {};
     }
     if ((flags & INSTAR_WRITE_NO_FALLBACK) != 0) return fail(ENOTSUP, errno_text(ENOTSUP));
+    return write_plain_zeroes(call, run.begin, run.end);
+  }
+  Status write_plain_zeroes(const Call& call, uint64_t begin, uint64_t end) requires kWritable {
     const auto buffer = fill_.take();
     std::memset(buffer.data(), 0, buffer.size());
-    for (uint64_t at = run.begin; at < run.end; at += buffer.size()) {
-      const instar_iovec piece{
-          buffer.data(), static_cast<size_t>(std::min<uint64_t>(buffer.size(), run.end - at))};
+    for (uint64_t at = begin; at < end; at += buffer.size()) {
+      const instar_iovec piece{buffer.data(),
+                               static_cast<size_t>(std::min<uint64_t>(buffer.size(), end - at))};
       INSTAR_CHECK(write(call, at, IoVec(&piece, 1), 0));
     }
     return {};
@@ -607,7 +638,7 @@ class BlockMap {
   Table table_;
   HostFile backing_;
   Locks locks_;
-  uint64_t blocks_end_ = 0;  ///< of the blocks that were allocated
+  uint64_t blocks_end_ = 0;  ///< of the blocks that were allocated since the tables were written
   bool changed_ = false;
   BufferPool fill_;
   BufferPool blocks_;

@@ -38,6 +38,16 @@ class Host {
     output->error(abi_, message.data(), message.size(), hint.data(), hint.size());
     return true;
   }
+  /** A warning of the program's. */
+  void print_warning(std::string_view message) const {
+    const auto* output = service<instar_output_ops>(INSTAR_OUTPUT_ID);
+    if (output != nullptr) output->warn(abi_, message.data(), message.size());
+  }
+  /** Called as qemu-img: what that tool refuses is refused. */
+  bool strict() const {
+    const auto* output = service<instar_output_ops>(INSTAR_OUTPUT_ID);
+    return output != nullptr && output->strict(abi_) != 0;
+  }
 
   /** The table of a codec, encryption scheme, …; the error names the package that has it. */
   template <class Ops>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/luks/luks_node.hpp"
 
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::luks_format {
@@ -144,15 +145,9 @@ Result<instar_measure_result> LuksNode::measure(sdk::Host host, const Options& o
   INSTAR_TRY(const char* scheme, choose_scheme(options));
   INSTAR_TRY(const uint64_t header,
              sdk::Encryption::measure(host, Call(nullptr), request_of(scheme, options, detached)));
-  uint64_t size = options.number("size");
-  if (source) {
-    INSTAR_TRY(size, source.size());
-  }
-  size = whole_sectors(size, options.number("sector-size"));
-  instar_measure_result result{};
-  result.struct_size = sizeof result;
-  result.required = result.fully_allocated = header + (detached ? 0 : size);
-  return result;
+  INSTAR_TRY(uint64_t size, sdk::size_to_measure(options, source));
+  size = header + (detached ? 0 : whole_sectors(size, options.number("sector-size")));
+  return sdk::measured(size, size);
 }
 
 Result<uint64_t> LuksNode::size() const {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "sdk/cpp/measure.hpp"
+
 #include <array>
 
 #include "plugins/formats/qcow2/create.hpp"
@@ -28,31 +30,6 @@ uint64_t fully_allocated_bytes(const Geometry& geometry, uint64_t size) {
   const uint64_t l1 = sdk::round_up(l2_bytes >> geometry.cluster_bits, geometry.cluster_size / 8);
   const uint64_t metadata = geometry.cluster_size + l2_bytes + l1 * 8;
   return size + metadata + refcount_bytes(geometry, (metadata + size) >> geometry.cluster_bits);
-}
-
-/** Bytes of clusters that have data in the source. */
-Result<uint64_t> needed_data(const Geometry& geometry, sdk::NodeRef source, uint64_t size) {
-  const Call call(nullptr);
-  std::vector<instar_extent> extents(1024);
-  uint64_t needed = 0;
-  uint64_t counted_to = 0;
-  for (uint64_t at = 0; at < size;) {
-    const auto n = source.extents(call, at, size - at, extents.data(), extents.size());
-    if (!n)
-      return fail(n.error().code, "Unable to get block status: ", sdk::errno_text(n.error().code));
-    for (size_t i = 0; i < *n; ++i) {
-      const uint64_t end = at + extents[i].length;
-      const bool data = (extents[i].flags & INSTAR_EXTENT_ZERO) == 0 &&
-                        (extents[i].flags & INSTAR_EXTENT_DATA) != 0;
-      if (data) {
-        const uint64_t begin = std::max(geometry.cluster_start(at), counted_to);
-        counted_to = std::max(geometry.cluster_end(end), counted_to);
-        needed += counted_to - std::min(begin, counted_to);
-      }
-      at = end;
-    }
-  }
-  return needed;
 }
 
 /** What the source's persistent bitmaps need in the new image: their bits, the tables that list those
@@ -107,14 +84,13 @@ Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options&
   } else if (source) {
     data = size;
     if (created.header.backing_file.empty()) {  // what a backing file shares is not known
-      INSTAR_TRY(data, needed_data(geometry, source, content));
+      INSTAR_TRY(data, sdk::count_data_blocks(source, content, geometry.cluster_size));
+      data <<= geometry.cluster_bits;
     }
   }
-  instar_measure_result result{};
-  result.struct_size = sizeof result;
-  result.fully_allocated =
+  const uint64_t full =
       fully_allocated_bytes(geometry, size) + sdk::round_up(crypto, geometry.cluster_size);
-  result.required = result.fully_allocated - size + data;
+  instar_measure_result result = sdk::measured(full - size + data, full);
   if (source && created.header.version >= 3) {
     INSTAR_TRY(const auto bitmaps, bitmaps_bytes(geometry, source, content));
     result.has_bitmaps = bitmaps ? 1 : 0;

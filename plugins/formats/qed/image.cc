@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/qed/image.hpp"
 
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -106,8 +107,10 @@ Status Image::tidy_up(const Call& call, bool checked_by_user) {
   return check(call, INSTAR_FIX_ERRORS | INSTAR_FIX_LEAKS, result, nullptr, nullptr);
 }
 
-Status Image::create(sdk::CreateContext& context) {
-  const sdk::Options options = context.options();
+namespace {
+
+/** Of a new image, without what says where its backing file is. */
+Result<Header> new_header(const sdk::Options& options, uint64_t size) {
   const uint64_t cluster = options.number("cluster_size", kDefaultClusterSize);
   const uint64_t table = options.number("table_size", kDefaultTableSize);
   if (!valid_cluster_size(cluster))
@@ -122,12 +125,26 @@ Status Image::create(sdk::CreateContext& context) {
   header.table_size = static_cast<uint32_t>(table);
   header.header_size = 1;
   header.l1_table_offset = cluster;
-  const uint64_t size = options.number("size");
   if (size > header.most_bytes() - kSector + 1)
     return fail(EINVAL, "QED image size must be a non-zero multiple of cluster size and less than ",
                 header.most_bytes(), " bytes");
   header.image_size = sdk::round_up(size, kSector);
+  return header;
+}
+
+Status check_preallocation(const sdk::Options& options) {
   INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
+  if (mode == INSTAR_PREALLOCATION_OFF) return {};
+  return fail(ENOTSUP, "Preallocation is not possible for qed images");
+}
+
+}  // namespace
+
+Status Image::create(sdk::CreateContext& context) {
+  const sdk::Options options = context.options();
+  INSTAR_TRY(Header header, new_header(options, options.number("size")));
+  const uint64_t cluster = header.cluster_size;
+  INSTAR_CHECK(check_preallocation(options));
   const std::string backing = options.text("backing_file");
   if (!backing.empty()) {
     if (backing.size() > std::min<uint64_t>(cluster - sizeof header, kLongestName))
@@ -138,13 +155,35 @@ Status Image::create(sdk::CreateContext& context) {
     header.backing_filename_offset = sizeof header;
     header.backing_filename_size = static_cast<uint32_t>(backing.size());
   }
-  if (mode != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Preallocation is not possible for qed images");
   INSTAR_TRY(const NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
   INSTAR_CHECK(file.resize(context.call(), cluster + header.table_bytes()));
   INSTAR_CHECK(file.write(context.call(), 0, &header, sizeof header));
   return file.write(context.call(), sizeof header, backing.data(), backing.size());
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "qed"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  INSTAR_TRY(const Header header, new_header(options, size));
+  INSTAR_CHECK(check_preallocation(options));
+  const uint64_t cluster = header.cluster_size;
+  const auto bytes = [&](const sdk::BlockCount& clusters, const sdk::BlockCount& tables) {
+    return cluster + header.table_bytes() * (1 + tables.count()) + clusters.count() * cluster;
+  };
+  sdk::BlockCount all(cluster), all_tables(cluster * header.table_entries());
+  all.add(0, size);
+  all_tables.add(0, size);
+  const uint64_t full = bytes(all, all_tables);
+  // What a backing file shares is not known.
+  if (source && options.has("backing_file")) return sdk::measured(full, full);
+  sdk::BlockCount used(cluster), used_tables(cluster * header.table_entries());
+  INSTAR_CHECK(sdk::walk_data(source, size, [&](uint64_t begin, uint64_t end) {
+    used.add(begin, end);
+    used_tables.add(begin, end);
+  }));
+  return sdk::measured(bytes(used, used_tables), full);
 }
 
 void Image::info(sdk::JsonWriter& json) {

@@ -16,6 +16,8 @@ class Image : public sdk::BlockMap<ClusterTable> {
  public:
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
+  static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                                    sdk::NodeRef source);
 
   void info(sdk::JsonWriter& json);
   sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "sdk/cpp/json_reader.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::raw {
@@ -69,15 +70,10 @@ Status RawNode::stream(sdk::Host, const Call& call, const Options&, const sdk::S
 }
 
 Result<instar_measure_result> RawNode::measure(sdk::Host, const Options& options, NodeRef source) {
-  uint64_t size = options.number("size");
-  if (source) {
-    INSTAR_TRY(size, source.size());
-  }
+  INSTAR_TRY(uint64_t size, sdk::size_to_measure(options, source));
   if (size > INT64_MAX) return fail(EINVAL, "Image size is too large");
-  instar_measure_result result{};
-  result.struct_size = sizeof result;
-  result.required = result.fully_allocated = sdk::round_up(size, kSector);
-  return result;
+  size = sdk::round_up(size, kSector);
+  return sdk::measured(size, size);
 }
 
 Result<uint64_t> RawNode::size() const {

@@ -3,6 +3,10 @@
 
 namespace instar::vdi {
 
+namespace {
+constexpr uint64_t kEntriesAtOnce = 64u << 10;
+}
+
 using sdk::Block;
 using sdk::BlockSpace;
 using sdk::Call;
@@ -50,7 +54,24 @@ void BlockTable::release(uint64_t, uint64_t offset) {
 Status BlockTable::store(const Call& call, uint64_t block, const Block& what) {
   const uint64_t number = (what.offset - header_.offset_data) / kBlockSize;
   INSTAR_CHECK(cache_.set(call, offsetof(Header, blocks_allocated), Le<uint32_t>(*next_)));
-  return cache_.set(call, header_.offset_bmap + block * sizeof(uint32_t), Le<uint32_t>(number));
+  return set_entry(call, block, static_cast<uint32_t>(number));
+}
+
+Status BlockTable::set_entry(const Call& call, uint64_t block, uint32_t number) {
+  return cache_.set(call, header_.offset_bmap + block * sizeof number, Le<uint32_t>(number));
+}
+
+Status write_entries(const Call& call, sdk::HostFile& file, uint64_t position, uint64_t count,
+                     std::optional<uint32_t> first_number) {
+  std::vector<Le<uint32_t>> entries;
+  for (uint64_t first = 0; first < count; first += kEntriesAtOnce) {
+    entries.clear();
+    for (uint64_t i = first; i < std::min(count, first + kEntriesAtOnce); ++i)
+      entries.emplace_back(first_number ? static_cast<uint32_t>(*first_number + i) : kUnallocated);
+    INSTAR_CHECK(file.write(call, position + first * sizeof(uint32_t), entries.data(),
+                            entries.size() * sizeof(uint32_t)));
+  }
+  return {};
 }
 
 }  // namespace instar::vdi

@@ -28,19 +28,43 @@ class BlockTable {
   /** The number that stands for `block`. */
   sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
 
+  /** The disk gets another size, in bytes. Nothing may be dirty. Whenever it is cut short the image
+   * has the old size or the new one. */
+  sdk::Status grow(const sdk::Call& call, uint64_t size);
+  sdk::Status shrink(const sdk::Call& call, uint64_t size);
+
  private:
   static constexpr uint64_t kCacheBytes = 4u << 20;
+
+  /** A block that goes to another place. */
+  struct Move {
+    uint64_t block = 0;
+    uint32_t from = 0;
+    uint32_t to = 0;
+  };
 
   uint64_t place(uint64_t number) const {
     return header_.offset_data + number * uint64_t{kBlockSize};
   }
   sdk::Status find_end(const sdk::Call& call);
+  sdk::Status set_entry(const sdk::Call& call, uint64_t block, uint32_t number);
+  uint64_t map_room() const;
+  sdk::Status write_header(const sdk::Call& call);
+  sdk::Status move_blocks(const sdk::Call& call, const std::vector<Move>& moves);
+  sdk::Status clear_front(const sdk::Call& call, uint32_t count);
+  sdk::Status move_map(const sdk::Call& call, uint32_t blocks);
+  sdk::Result<std::vector<uint32_t>> owners(const sdk::Call& call);
 
   sdk::HostFile file_;
-  const Header header_;
+  Header header_;
   sdk::MetadataCache cache_;
   /** Blocks from here on are free; not known before the first allocation. */
   std::optional<uint64_t> next_;
 };
+
+/** Writes `count` entries that stand for no block, or (`first_number`) for blocks behind one another.
+ * @param position of the first one in the file */
+sdk::Status write_entries(const sdk::Call& call, sdk::HostFile& file, uint64_t position,
+                          uint64_t count, std::optional<uint32_t> first_number = {});
 
 }  // namespace instar::vdi

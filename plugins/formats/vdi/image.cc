@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/vdi/image.hpp"
 
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -13,17 +14,13 @@ using sdk::Status;
 
 namespace {
 
-constexpr uint64_t kEntriesAtOnce = 64u << 10;
-
 template <class... Parts>
 sdk::Error unsupported(const Parts&... parts) {
   return fail(ENOTSUP, "unsupported VDI image (", parts..., ")");
 }
 
 Status check_header(const Header& header) {
-  if (header.disk_size > kMostBytes)
-    return fail(ENOTSUP, "Unsupported VDI image size (size is ", sdk::hex(header.disk_size),
-                ", max supported is ", sdk::hex(kMostBytes), ")");
+  INSTAR_CHECK(check_size(header.disk_size));
   if (header.signature != kSignature)
     return fail(EINVAL, "Image not in VDI format (bad signature ",
                 sdk::hex_digits(header.signature, 8), ")");
@@ -48,24 +45,27 @@ Status check_header(const Header& header) {
   return {};
 }
 
-/** Entries 0, 1, 2, … for a static image, none for a dynamic one. */
-Status write_map(const Call& call, sdk::HostFile& file, uint64_t blocks, bool is_static) {
-  std::vector<Le<uint32_t>> entries;
-  for (uint64_t first = 0; first < blocks; first += kEntriesAtOnce) {
-    entries.clear();
-    for (uint64_t i = first; i < std::min(blocks, first + kEntriesAtOnce); ++i)
-      entries.emplace_back(is_static ? static_cast<uint32_t>(i) : kUnallocated);
-    INSTAR_CHECK(file.write(call, sizeof(Header) + first * sizeof(uint32_t), entries.data(),
-                            entries.size() * sizeof(uint32_t)));
-  }
-  return {};
+/** Where the blocks of a new image begin. */
+uint64_t data_offset(uint64_t blocks) {
+  return sizeof(Header) + sdk::round_up(blocks * sizeof(uint32_t), kSectorSize);
 }
 
 }  // namespace
 
-Image::Image(sdk::HostFile file, const Header& header, uint32_t flags)
+Status check_size(uint64_t size) {
+  if (size <= kMostBytes) return {};
+  return fail(ENOTSUP, "Unsupported VDI image size (size is ", sdk::hex(size),
+              ", max supported is ", sdk::hex(kMostBytes), ")");
+}
+
+Image::Image(sdk::HostFile file, const Header& header, uint32_t flags, bool strict)
     : BlockMap({kBlockSize, sdk::round_up(header.disk_size, kSectorSize)}, flags, std::move(file),
-               header) {}
+               header),
+      strict_(strict) {}
+
+bool Image::offers(std::string_view id) const {
+  return id == INSTAR_RESIZE_ID ? !strict_ : BlockMap::offers(id);
+}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const sdk::NodeRef node, context.file());
@@ -74,19 +74,17 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   Header header;
   INSTAR_CHECK(file.read(context.call(), 0, &header, sizeof header));
   INSTAR_CHECK(check_header(header));
-  return std::unique_ptr<Image>(new Image(std::move(file), header, context.flags()));
+  return std::unique_ptr<Image>(
+      new Image(std::move(file), header, context.flags(), context.host().strict()));
 }
 
 Status Image::create(sdk::CreateContext& context) {
   const sdk::Options options = context.options();
   const uint64_t size = options.number("size");
-  if (size > kMostBytes)
-    return fail(ENOTSUP, "Unsupported VDI image size (size is ", sdk::hex(size),
-                ", max supported is ", sdk::hex(kMostBytes), ")");
+  INSTAR_CHECK(check_size(size));
   INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
   const bool is_static = options.flag("static") || mode != INSTAR_PREALLOCATION_OFF;
   const uint64_t blocks = sdk::div_up(size, kBlockSize);
-  const uint64_t map_bytes = sdk::round_up(blocks * sizeof(uint32_t), kSectorSize);
 
   Header header{};
   constexpr std::string_view kText = "<<< QEMU VM Virtual Disk Image >>>\n";
@@ -96,7 +94,7 @@ Status Image::create(sdk::CreateContext& context) {
   header.header_size = 0x180;
   header.image_type = is_static ? kTypeStatic : kTypeDynamic;
   header.offset_bmap = sizeof header;
-  header.offset_data = static_cast<uint32_t>(sizeof header + map_bytes);
+  header.offset_data = static_cast<uint32_t>(data_offset(blocks));
   header.sector_size = kSectorSize;
   header.disk_size = sdk::round_up(size, kSectorSize);
   header.block_size = kBlockSize;
@@ -110,7 +108,21 @@ Status Image::create(sdk::CreateContext& context) {
   const uint64_t end = header.offset_data + (is_static ? blocks * kBlockSize : 0);
   INSTAR_CHECK(file.resize(context.call(), end, mode));
   INSTAR_CHECK(file.write(context.call(), 0, &header, sizeof header));
-  return write_map(context.call(), file, blocks, is_static);
+  return write_entries(context.call(), file, sizeof header, blocks,
+                       is_static ? std::optional<uint32_t>(0) : std::nullopt);
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "vdi"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  INSTAR_CHECK(check_size(size));
+  INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
+  const uint64_t blocks = sdk::div_up(size, kBlockSize);
+  INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, kBlockSize));
+  if (options.flag("static") || mode != INSTAR_PREALLOCATION_OFF) used = blocks;
+  const uint64_t begin = data_offset(blocks);
+  return sdk::measured(begin + used * kBlockSize, begin + blocks * kBlockSize);
 }
 
 void Image::info(sdk::JsonWriter& json) const {

@@ -206,6 +206,12 @@ Status BlockTable::start_writing(const Call& call) {
   Headers& headers = image_->headers;
   headers.renew_file_guid();
   headers.renew_data_guid();
+  return start_log(call);
+}
+
+/** An empty one, if there is room. */
+Status BlockTable::start_log(const Call& call) {
+  Headers& headers = image_->headers;
   const bool has_room = headers.current().log_length >= kMiB;
   if (has_room) headers.set_log_guid(sdk::random_uuid());
   INSTAR_CHECK(headers.write(call, file()));

@@ -59,7 +59,17 @@ class BlockTable {
   bool crowded() const { return image_->cache.crowded(); }
   sdk::Status write_back(const sdk::Call& call);
 
+  /** The disk gets another size, in bytes. Nothing may be dirty. Whenever it is cut short the image
+   * has the old size or the new one. */
+  sdk::Status grow(const sdk::Call& call, uint64_t size);
+  sdk::Status shrink(const sdk::Call& call, uint64_t size);
+
  private:
+  sdk::Status start_log(const sdk::Call& call);
+  sdk::Status cut_file(const sdk::Call& call, uint64_t end);
+  sdk::Status write_size(const sdk::Call& call, const Metadata& metadata);
+  sdk::Status move_bat(const sdk::Call& call, Metadata& metadata);
+  sdk::Status set_region(const sdk::Call& call, const Metadata& metadata);
   sdk::Result<uint64_t> entry(const sdk::Call& call, uint64_t index);
   sdk::Status set_entry(const sdk::Call& call, uint64_t index, uint64_t offset, BlockState state);
   sdk::Status examine_entry(uint64_t index, uint64_t value, uint64_t used, uint64_t length,

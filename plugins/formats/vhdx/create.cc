@@ -3,6 +3,7 @@
 
 #include "plugins/formats/vhdx/checksum.hpp"
 #include "plugins/formats/vhdx/image.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/parent_name.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -48,14 +49,13 @@ uint64_t default_block_size(uint64_t size) {
   return size > uint64_t{1} << 30 ? 16 * kMiB : 8 * kMiB;
 }
 
-Result<Wanted> parse(const sdk::Options& options) {
+Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
   Wanted wanted;
   const std::string type = options.text("subformat", "dynamic");
   if (type != "dynamic" && type != "fixed")
     return fail(EINVAL, "Parameter 'subformat' does not accept value '", type, "'");
   wanted.fixed = type == "fixed";
   wanted.zero_blocks = options.flag("block_state_zero", true);
-  const uint64_t size = options.number("size");
   if (size > kMostBytes) return fail(EINVAL, "Image size too large; max of 64TB");
   wanted.size = sdk::round_up(size, kSectorSize);
   const uint64_t log_size = options.number("log_size", kMiB);
@@ -171,7 +171,7 @@ Status write_bat(const Call& call, HostFile& file, const Wanted& wanted) {
 }  // namespace
 
 Status Image::create(sdk::CreateContext& context) {
-  INSTAR_TRY(const Wanted wanted, parse(context.options()));
+  INSTAR_TRY(const Wanted wanted, parse(context.options(), context.options().number("size")));
   INSTAR_TRY(const sdk::NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
   const Call& call = context.call();
@@ -182,6 +182,18 @@ Status Image::create(sdk::CreateContext& context) {
   INSTAR_CHECK(write_bat(call, file, wanted));
   INSTAR_CHECK(write_metadata(call, file, wanted));
   return write_identifier(call, file);
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "vhdx"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  INSTAR_TRY(const Wanted wanted, parse(options, size));
+  const uint64_t begin = wanted.data_offset();
+  if (wanted.allocated()) return sdk::measured(begin + wanted.size, begin + wanted.size);
+  INSTAR_TRY(const uint64_t used, sdk::count_data_blocks(source, size, wanted.block_size));
+  const uint64_t blocks = sdk::div_up(wanted.size, wanted.block_size);
+  return sdk::measured(begin + used * wanted.block_size, begin + blocks * wanted.block_size);
 }
 
 }  // namespace instar::vhdx

@@ -63,6 +63,11 @@ Status Image::find_parent(const sdk::OpenContext& context) {
   return {};
 }
 
+/** The genuine tool does not resize images of the format. */
+bool Image::offers(std::string_view id) const {
+  return id == INSTAR_RESIZE_ID ? !host_.strict() : BlockMap::offers(id);
+}
+
 void Image::limits(instar_node_limits& limits) const {
   BlockMap::limits(limits);
   if (table().in_parts()) limits.request_alignment = table().metadata().sector_size;

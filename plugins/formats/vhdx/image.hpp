@@ -16,11 +16,17 @@ class Image : public sdk::BlockMap<BlockTable> {
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
 
+  static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                                    sdk::NodeRef source);
+
+  bool offers(std::string_view id) const;
   void limits(instar_node_limits& limits) const;
   void info(sdk::JsonWriter& json) const;
   sdk::Result<std::string> identity() const;
   sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
                     const instar_sink* messages, const instar_progress* progress);
+  sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
+                     const instar_progress* progress);
 
  private:
   Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, uint32_t flags, sdk::Host host);

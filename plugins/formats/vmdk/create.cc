@@ -6,6 +6,7 @@
 #include "plugins/formats/vmdk/image.hpp"
 #include "sdk/abi/graph.h"
 #include "sdk/cpp/json_reader.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
 namespace instar::vmdk {
@@ -65,7 +66,7 @@ Status read_hardware(const Options& options, NewDescriptor& descriptor) {
   return {};
 }
 
-Result<Plan> read_options(const Options& options) {
+Result<Plan> read_options(const Options& options, uint64_t size) {
   Plan plan;
   if (options.text("backing_fmt", "vmdk") != "vmdk")
     return fail(EINVAL, "backing_file must be a vmdk image");
@@ -82,7 +83,6 @@ Result<Plan> read_options(const Options& options) {
   if (plan.preallocation != INSTAR_PREALLOCATION_OFF &&
       (plan.subformat.compressed || plan.descriptor.parent_file))
     return fail(ENOTSUP, "Preallocation is not possible for this kind of image");
-  const uint64_t size = options.number("size");
   if (size > INT64_MAX - (kSector - 1)) return fail(EFBIG, sdk::errno_text(EFBIG));
   plan.size = sdk::round_up(size, kSector);
   if (!plan.subformat.flat && !plan.subformat.split && plan.size > kMostBytes)
@@ -133,26 +133,19 @@ Status write_entries(const Call& call, HostFile& file, uint64_t offset, uint64_t
   return {};
 }
 
-/** A hosted sparse extent: header, room for the descriptor, directories, tables. */
-class SparseCreator {
+/** How a hosted sparse extent begins: header, room for the descriptor, directories, tables. */
+class SparseShape {
  public:
-  SparseCreator(const Call& call, const Plan& plan, HostFile& file, uint64_t size)
-      : call_(call), plan_(plan), file_(file), size_(size) {
+  SparseShape(const Plan& plan, uint64_t size) : plan_(plan), size_(size) {
     grains_ = sdk::div_up(size / kSector, kGrainSectors);
     tables_ = sdk::div_up(grains_, kEntriesPerTable);
     directory_sectors_ = sdk::div_up(tables_ * sizeof(uint32_t), kSector);
   }
-
-  Status run() {
-    const SparseHeader header = plan_.subformat.compressed ? stream_header() : plain_header();
-    const uint64_t begin = header.overhead * kSector;
-    const bool whole = plan_.preallocation != INSTAR_PREALLOCATION_OFF;
-    const uint64_t data = whole ? grains_ * kGrainSectors * kSector : 0;
-    INSTAR_CHECK(file_.resize(call_, begin + data, plan_.preallocation));
-    INSTAR_CHECK(file_.write(call_, 0, &header, sizeof header));
-    if (plan_.subformat.compressed) return {};
-    INSTAR_CHECK(write_directory(header.rgd_offset, whole ? uint64_t{header.overhead} : 0));
-    return write_directory(header.gd_offset, whole ? uint64_t{header.overhead} : 0);
+  uint64_t grains() const { return grains_; }
+  uint64_t tables() const { return tables_; }
+  uint64_t directory_sectors() const { return directory_sectors_; }
+  SparseHeader header() const {
+    return plan_.subformat.compressed ? stream_header() : plain_header();
   }
 
  private:
@@ -189,22 +182,36 @@ class SparseCreator {
     header.overhead = sdk::round_up(header.gd_offset + directory_sectors_, kGrainSectors);
     return header;
   }
-  /** @param grains sector of the first grain; 0: none is allocated */
-  Status write_directory(uint64_t sector, uint64_t grains) {
-    const uint64_t tables = sector + directory_sectors_;
-    INSTAR_CHECK(write_entries(call_, file_, sector * kSector, tables_, tables, kTableSectors));
-    if (grains == 0) return {};
-    return write_entries(call_, file_, tables * kSector, grains_, grains, kGrainSectors);
-  }
 
-  const Call& call_;
   const Plan& plan_;
-  HostFile& file_;
   const uint64_t size_;
   uint64_t grains_ = 0;
   uint64_t tables_ = 0;
   uint64_t directory_sectors_ = 0;
 };
+
+/** None of its grains is allocated, or all are, from `first_grain` on. */
+Status write_directory(const Call& call, HostFile& file, const SparseShape& shape, uint64_t sector,
+                       std::optional<uint64_t> first_grain) {
+  const uint64_t tables = sector + shape.directory_sectors();
+  INSTAR_CHECK(write_entries(call, file, sector * kSector, shape.tables(), tables, kTableSectors));
+  if (!first_grain) return {};
+  return write_entries(call, file, tables * kSector, shape.grains(), *first_grain, kGrainSectors);
+}
+
+Status create_sparse(const Call& call, const Plan& plan, HostFile& file, uint64_t size) {
+  const SparseShape shape(plan, size);
+  const SparseHeader header = shape.header();
+  const bool whole = plan.preallocation != INSTAR_PREALLOCATION_OFF;
+  const uint64_t data = whole ? shape.grains() * kGrainSectors * kSector : 0;
+  INSTAR_CHECK(file.resize(call, header.overhead * kSector + data, plan.preallocation));
+  INSTAR_CHECK(file.write(call, 0, &header, sizeof header));
+  if (plan.subformat.compressed) return {};
+  std::optional<uint64_t> first;
+  if (whole) first = header.overhead;
+  INSTAR_CHECK(write_directory(call, file, shape, header.rgd_offset, first));
+  return write_directory(call, file, shape, header.gd_offset, first);
+}
 
 /** The files of one image, beside each other. */
 class Creator {
@@ -256,7 +263,7 @@ class Creator {
                                               plan_.subformat.flat ? " FLAT \"" : " SPARSE \"",
                                               name, plan_.subformat.flat ? "\" 0\n" : "\"\n");
     if (plan_.subformat.flat) return file.resize(context_.call(), size, plan_.preallocation);
-    return SparseCreator(context_.call(), plan_, file, size).run();
+    return create_sparse(context_.call(), plan_, file, size);
   }
 
   const sdk::CreateContext& context_;
@@ -269,8 +276,35 @@ class Creator {
 }  // namespace
 
 Status Image::create(sdk::CreateContext& context) {
-  INSTAR_TRY(Plan plan, read_options(context.options()));
+  INSTAR_TRY(Plan plan, read_options(context.options(), context.options().number("size")));
   return Creator(context, plan).run();
+}
+
+/** Of an image in several files it is that of the extents. */
+Result<instar_measure_result> Image::measure(sdk::Host host, const Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "vmdk"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  auto read = read_options(options, size);
+  if (!read) return fail(EINVAL, read.error().message);
+  const Plan& plan = *read;
+  if (plan.subformat.flat) return sdk::measured(plan.size, plan.size);
+  if (plan.subformat.compressed)
+    return fail(ENOTSUP,
+                "How large a streamOptimized image is depends on how well its content packs");
+  const uint64_t most = plan.subformat.split ? kSplitBytes : std::max(plan.size, kSector);
+  uint64_t around = 0;
+  for (uint64_t done = 0; done < plan.size; done += most)
+    around += SparseShape(plan, std::min(plan.size - done, most)).header().overhead * kSector;
+  if (plan.size == 0 && !plan.subformat.split)
+    around = SparseShape(plan, 0).header().overhead * kSector;
+  constexpr uint64_t kGrain = kGrainSectors * kSector;
+  const uint64_t grains = sdk::div_up(plan.size, kGrain);
+  INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, kGrain));
+  // What a backing file shares is not known.
+  const bool all = source && plan.descriptor.parent_file;
+  if (all || plan.preallocation != INSTAR_PREALLOCATION_OFF) used = grains;
+  return sdk::measured(around + used * kGrain, around + grains * kGrain);
 }
 
 }  // namespace instar::vmdk

@@ -3,6 +3,7 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
 
 namespace instar::vmdk {
 
@@ -52,6 +53,26 @@ std::string replace_cid(std::string_view text, uint32_t cid) {
   const size_t parent = text.find("parentCID");
   if (parent == text.npos || own >= parent) return std::string(text);
   return sdk::cat(text.substr(0, own), "CID=", sdk::hex(cid).substr(2), "\n", text.substr(parent));
+}
+
+std::string replace_size(std::string_view text, uint64_t before, uint64_t after) {
+  std::string changed(text);
+  const auto replace = [&](std::string_view prefix, const std::string& old,
+                           const std::string& value) {
+    const size_t at = changed.find(sdk::cat(prefix, old));
+    if (at != changed.npos) changed.replace(at + prefix.size(), old.size(), value);
+  };
+  replace("RW ", sdk::cat(before, " "), sdk::cat(after, " "));
+  const auto number = [&](std::string_view name) {
+    const std::string digits = find_quoted(text, sdk::cat(name, " =")).value_or("");
+    return std::strtoull(digits.c_str(), nullptr, 10);
+  };
+  const uint64_t cylinder = number("ddb.geometry.heads") * number("ddb.geometry.sectors");
+  constexpr std::string_view kCylinders = "ddb.geometry.cylinders = \"";
+  if (cylinder != 0)
+    replace(kCylinders, sdk::cat(number("ddb.geometry.cylinders"), "\""),
+            sdk::cat(after / cylinder, "\""));
+  return changed;
 }
 
 Result<std::vector<ExtentLine>> parse_extents(std::string_view text) {

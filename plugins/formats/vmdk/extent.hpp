@@ -26,6 +26,8 @@ class SparseMap : public sdk::BlockMap<GrainTable> {
   /** Writes plain bytes into a compressed extent. */
   sdk::Status write_packed(const sdk::Call& call, uint64_t offset, sdk::IoVec from);
   sdk::Status zero_packed(const sdk::Call& call, uint64_t offset, uint64_t length);
+  /** @param bytes whole sectors; @param mode enum instar_preallocation of what it grows by */
+  sdk::Status resize(const sdk::Call& call, uint64_t bytes, uint32_t mode);
   /** What stands for the grain at guest `offset`. */
   sdk::Result<sdk::Block> grain_at(const sdk::Call& call, uint64_t offset);
 

@@ -68,6 +68,11 @@ class GrainTable {
   sdk::Status start_writing(const sdk::Call& call);
   sdk::Status end_writing(const sdk::Call& call);
 
+  /** A hosted sparse extent gets another size. Nothing may be dirty. Whenever it is cut short it has
+   * the old size or the new one. */
+  sdk::Status grow(const sdk::Call& call, uint64_t sectors);
+  sdk::Status shrink(const sdk::Call& call, uint64_t sectors);
+
  private:
   static constexpr uint64_t kCacheBytes = 4u << 20;
 
@@ -77,6 +82,8 @@ class GrainTable {
   sdk::Status set_entry(const sdk::Call& call, uint64_t directory, uint64_t grain, uint32_t entry);
   sdk::Status make_table(const sdk::Call& call, uint64_t directory, uint64_t grain);
   sdk::Status set_header_gd(const sdk::Call& call, uint64_t sector);
+  sdk::Result<uint64_t> copy_directory(const sdk::Call& call, uint64_t directory, uint64_t entries);
+  sdk::Status write_layout(const sdk::Call& call, const GrainLayout& layout);
   sdk::Status compare_directories(const sdk::Call& call);
   uint64_t directory_bytes() const {
     return sdk::round_up(layout_.gd_entries * layout_.entry_bytes(), kSector);
@@ -86,7 +93,7 @@ class GrainTable {
   }
 
   sdk::HostFile file_;
-  const GrainLayout layout_;
+  GrainLayout layout_;
   std::unique_ptr<sdk::CodecPool> codec_;
   sdk::MetadataCache directory_;
   sdk::MetadataCache tables_;

@@ -22,6 +22,8 @@ class Image {
  public:
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
+  static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                                    sdk::NodeRef source);
   static int probe(sdk::ConstBytes head, std::string_view filename);
   static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
 
@@ -40,6 +42,8 @@ class Image {
   sdk::Result<uint64_t> allocated_size();
   sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
                     const instar_sink* messages, const instar_progress* progress);
+  sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
+                     const instar_progress* progress);
   sdk::Result<size_t> prepare_write(const sdk::Call& call, uint64_t offset, uint64_t length,
                                     instar_placement* out, size_t max);
   sdk::Status commit_write(const sdk::Call& call, const instar_placement* placements, size_t count);
@@ -48,7 +52,7 @@ class Image {
   sdk::Status store(const sdk::Call& call, uint64_t offset, size_t length, sdk::ConstBytes packed);
 
  private:
-  explicit Image(uint32_t flags) : flags_(flags) {}
+  Image(uint32_t flags, bool strict) : flags_(flags), strict_(strict) {}
   sdk::Status open_first_file(sdk::OpenContext& context);
   sdk::Status open_descriptor(sdk::OpenContext& context, uint64_t offset);
   sdk::Status open_extent(sdk::OpenContext& context, const ExtentLine& line);
@@ -56,7 +60,11 @@ class Image {
                          Extent extent);
   sdk::Status open_backing(sdk::OpenContext& context);
   sdk::Result<std::string> descriptor_text(const sdk::Call& call);
+  sdk::Status write_descriptor(const sdk::Call& call, std::string text);
   sdk::Status begin_change(const sdk::Call& call);
+  sdk::Status check_resizes() const;
+  sdk::Status resize_flat(const sdk::Call& call, uint64_t size, uint32_t mode);
+  sdk::Status write_size(const sdk::Call& call, uint64_t size);
 
   bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
   Extent& extent_at(uint64_t offset);
@@ -66,6 +74,7 @@ class Image {
   sdk::Status walk(uint64_t offset, uint64_t length, Each each);
 
   const uint32_t flags_;
+  const bool strict_;  ///< the genuine tool does not resize images of the format
   sdk::HostFile file_;
   uint64_t descriptor_offset_ = 0;  ///< bytes
   std::string create_type_;

@@ -40,6 +40,16 @@ Status Image::read(const Call& call, uint64_t offset, IoVec to) {
   });
 }
 
+Status Image::write_descriptor(const Call& call, std::string text) {
+  // What a longer text left over is not to be read again.
+  text.resize(kDescriptorSectors * kSector, '\0');
+  const size_t length =
+      descriptor_offset_ != 0
+          ? text.size()
+          : std::max(sdk::round_up(std::min(text.find('\0'), text.size()), kSector), file_.size());
+  return file_.write(call, descriptor_offset_, text.data(), std::min<size_t>(length, text.size()));
+}
+
 /** Another CID, once. */
 Status Image::begin_change(const Call& call) {
   if (!writable()) return fail(EACCES, sdk::errno_text(EACCES));
@@ -47,16 +57,7 @@ Status Image::begin_change(const Call& call) {
   if (changed_) return {};
   INSTAR_TRY(const std::string text, descriptor_text(call));
   cid_ = std::random_device{}();
-  std::string changed = replace_cid(text, cid_);
-  // What a longer text left over is not to be read again.
-  changed.resize(kDescriptorSectors * kSector, '\0');
-  const size_t length =
-      descriptor_offset_ != 0
-          ? changed.size()
-          : std::max(sdk::round_up(std::min(changed.find('\0'), changed.size()), kSector),
-                     file_.size());
-  INSTAR_CHECK(file_.write(call, descriptor_offset_, changed.data(),
-                           std::min<size_t>(length, changed.size())));
+  INSTAR_CHECK(write_descriptor(call, replace_cid(text, cid_)));
   changed_ = true;
   return {};
 }

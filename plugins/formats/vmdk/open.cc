@@ -66,7 +66,7 @@ std::optional<uint32_t> cid_of(const NodeRef& node) {
 }  // namespace
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
-  std::unique_ptr<Image> image(new Image(context.flags()));
+  std::unique_ptr<Image> image(new Image(context.flags(), context.host().strict()));
   INSTAR_TRY(const NodeRef node, context.file());
   INSTAR_TRY(image->file_, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   INSTAR_CHECK(image->open_first_file(context));
@@ -202,6 +202,7 @@ Status Image::open_backing(sdk::OpenContext& context) {
 bool Image::offers(std::string_view id) const {
   if (id == INSTAR_COMPRESS_ID)
     return writable() && !extents_.empty() && extents_.front().sparse && uniform();
+  if (id == INSTAR_RESIZE_ID) return !strict_;
   if (id == INSTAR_MAP_ID) return !file_.is_watched();
   return true;
 }

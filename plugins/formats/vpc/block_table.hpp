@@ -41,14 +41,23 @@ class BlockTable {
   bool crowded() const { return cache_.crowded(); }
   sdk::Status write_back(const sdk::Call& call) { return cache_.write_back(call); }
 
+  /** The disk gets the size that `footer` says, in bytes `size`. Nothing may be dirty. Whenever it is
+   * cut short the image has the old size or the new one. */
+  sdk::Status resize(const sdk::Call& call, const Footer& footer, uint64_t size);
+
  private:
   static constexpr uint64_t kCacheBytes = 4u << 20;
 
+  sdk::Status resize_fixed(const sdk::Call& call, const Footer& footer, uint64_t size);
+  sdk::Status grow_table(const sdk::Call& call, uint32_t blocks);
+  sdk::Status shrink_table(const sdk::Call& call, uint32_t blocks);
+  sdk::Status write_dynamic_header(const sdk::Call& call);
+  sdk::Status write_front(const sdk::Call& call, const Footer& footer);
   sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
   sdk::Result<uint64_t> bitmap_of(const sdk::Call& call, uint64_t block);
 
   sdk::HostFile file_;
-  const Header header_;
+  Header header_;
   sdk::MetadataCache cache_;  ///< of the BAT, and of a differencing disk's bitmaps
   uint64_t end_ = 0;          ///< of the last block; the footer's place
   uint64_t touched_ = UINT64_MAX;

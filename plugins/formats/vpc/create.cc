@@ -3,6 +3,7 @@
 
 #include "plugins/formats/vpc/geometry.hpp"
 #include "plugins/formats/vpc/image.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
 namespace instar::vpc {
@@ -26,14 +27,14 @@ struct Wanted {
   instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
 };
 
-Result<Wanted> parse(const sdk::Options& options) {
+Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
   Wanted wanted;
   const std::string type = options.text("subformat", "dynamic");
   if (type != "dynamic" && type != "fixed")
     return fail(EINVAL, "Parameter 'subformat' does not accept value '", type, "'");
   if (type == "fixed") wanted.type = DiskType::kFixed;
   wanted.exact = options.flag("force_size");
-  wanted.sectors = sdk::div_up(options.number("size"), kSectorSize);
+  wanted.sectors = sdk::div_up(size, kSectorSize);
   if (wanted.sectors > kMostSectors)
     return fail(EFBIG, "Disk size is too large, max size is 2040 GiB");
   // A size that is not meant to be the geometry's has one that can't be taken for it.
@@ -103,12 +104,19 @@ Status write_table(const Call& call, HostFile& file, const Header& header, bool 
   return {};
 }
 
-Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted) {
+Header make_header(const Wanted& wanted) {
   Header header;
   header.footer = make_footer(wanted);
-  const uint64_t size = header.footer.current_size;
-  const uint64_t blocks = sdk::div_up(size, kDefaultBlockSize);
+  header.size = wanted.sectors * kSectorSize;
+  if (wanted.type == DiskType::kFixed) return header;
+  const uint64_t blocks = sdk::div_up(header.size, kDefaultBlockSize);
   header.dynamic = make_dynamic_header(static_cast<uint32_t>(blocks));
+  return header;
+}
+
+Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted) {
+  const Header header = make_header(wanted);
+  const uint64_t blocks = header.dynamic.max_table_entries;
   const bool allocated = wanted.preallocation != INSTAR_PREALLOCATION_OFF;
   const uint64_t block_bytes = header.bitmap_size() + header.block_size();
   const uint64_t end = header.table_end() + (allocated ? blocks * block_bytes : 0);
@@ -122,11 +130,28 @@ Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted) {
 }  // namespace
 
 Status Image::create(sdk::CreateContext& context) {
-  INSTAR_TRY(const Wanted wanted, parse(context.options()));
+  INSTAR_TRY(const Wanted wanted, parse(context.options(), context.options().number("size")));
   INSTAR_TRY(const sdk::NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
   return wanted.type == DiskType::kFixed ? create_fixed(context.call(), file, wanted)
                                          : create_dynamic(context.call(), file, wanted);
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "vpc"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  auto wanted = parse(options, size);
+  if (!wanted) return fail(EINVAL, wanted.error().message);
+  const Header header = make_header(*wanted);
+  if (header.fixed())
+    return sdk::measured(header.size + sizeof(Footer), header.size + sizeof(Footer));
+  const uint64_t block_bytes = header.bitmap_size() + header.block_size();
+  const uint64_t blocks = header.dynamic.max_table_entries;
+  INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, kDefaultBlockSize));
+  if (wanted->preallocation != INSTAR_PREALLOCATION_OFF) used = blocks;
+  const uint64_t around = header.table_end() + sizeof(Footer);
+  return sdk::measured(around + used * block_bytes, around + blocks * block_bytes);
 }
 
 }  // namespace instar::vpc

@@ -47,21 +47,20 @@ Result<Footer> read_footer(const Call& call, const HostFile& file, bool& at_end)
  * Virtual PC, and QEMU where it is not told otherwise, mean the geometry; all others the size.
  * Where a geometry says all it can, the size is meant.
  */
-Result<uint64_t> disk_size(const Footer& footer, const std::string& filename,
-                           const sdk::Options& options) {
-  const Geometry geometry{footer.cylinders, footer.heads, footer.sectors_per_track};
-  bool by_geometry = made_by(footer, "vpc ") || made_by(footer, "qemu");
+Status read_size(Header& header, const std::string& filename, const sdk::Options& options) {
+  const Footer& footer = header.footer;
+  bool& by_geometry = header.by_geometry;
+  by_geometry = made_by(footer, "vpc ") || made_by(footer, "qemu");
   if (options.has("force_size_calc")) {
     const std::string mode = options.text("force_size_calc");
     if (mode != "chs" && mode != "current_size")
       return fail(EINVAL, "Invalid size calculation mode: '", mode, "'");
     by_geometry = mode == "chs";
   }
-  uint64_t sectors = geometry.sectors();
-  if (!by_geometry || sectors == kMostGeometry) sectors = footer.current_size / kSectorSize;
-  if (sectors > kMostSectors)
+  header.size = size_by(footer, by_geometry);
+  if (header.size / kSectorSize > kMostSectors)
     return fail(EFBIG, "Could not open '", filename, "': ", sdk::errno_text(EFBIG));
-  return sectors * kSectorSize;
+  return {};
 }
 
 Result<DynamicHeader> read_dynamic_header(const Call& call, const HostFile& file, uint64_t offset) {
@@ -91,6 +90,31 @@ Status check_table(const HostFile& file, const Header& header) {
 
 }  // namespace
 
+uint64_t size_by(const Footer& footer, bool by_geometry) {
+  const Geometry geometry{footer.cylinders, footer.heads, footer.sectors_per_track};
+  const bool counts = by_geometry && geometry.sectors() != kMostGeometry;
+  return counts ? geometry.sectors() * kSectorSize
+                : sdk::round_down(footer.current_size, kSectorSize);
+}
+
+Result<Footer> resized_footer(const Header& header, uint64_t size) {
+  uint64_t sectors = sdk::div_up(size, kSectorSize);
+  if (sectors > kMostSectors) return fail(EINVAL, "Disk size is too large, max size is 2040 GiB");
+  Footer footer = header.footer;
+  Geometry geometry{footer.cylinders, footer.heads, footer.sectors_per_track};
+  // Where a geometry says all it can, the size is meant.
+  const bool says_nothing = !header.by_geometry && geometry.sectors() == kMostGeometry;
+  if (!says_nothing)
+    geometry = header.by_geometry ? geometry_above(sectors) : geometry_below(sectors);
+  if (header.by_geometry && geometry.sectors() != kMostGeometry) sectors = geometry.sectors();
+  footer.current_size = sectors * kSectorSize;
+  footer.cylinders = geometry.cylinders;
+  footer.heads = geometry.heads;
+  footer.sectors_per_track = geometry.sectors_per_track;
+  footer.checksum = checksum_of(footer);
+  return footer;
+}
+
 sdk::Error truncated() {
   return fail(EINVAL,
               "block-vpc: free_data_block_offset points after the end of file. "
@@ -102,7 +126,7 @@ Result<Header> read_header(const Call& call, const HostFile& file, const std::st
   Header header;
   bool at_end = false;
   INSTAR_TRY(header.footer, read_footer(call, file, at_end));
-  INSTAR_TRY(header.size, disk_size(header.footer, filename, options));
+  INSTAR_CHECK(read_size(header, filename, options));
   if (at_end) return header;
   INSTAR_TRY(header.dynamic, read_dynamic_header(call, file, header.footer.data_offset));
   INSTAR_CHECK(check_table(file, header));

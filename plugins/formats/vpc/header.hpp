@@ -11,8 +11,9 @@ namespace instar::vpc {
 /** Checked. Offsets and sizes are bytes. */
 struct Header {
   Footer footer;
-  DynamicHeader dynamic{};  ///< all zero for a fixed disk without one
-  uint64_t size = 0;        ///< of the disk
+  DynamicHeader dynamic{};   ///< all zero for a fixed disk without one
+  uint64_t size = 0;         ///< of the disk
+  bool by_geometry = false;  ///< the geometry says how large it is, if it can say so much
 
   bool fixed() const { return footer.disk_type == static_cast<uint32_t>(DiskType::kFixed); }
   bool differencing() const {
@@ -32,6 +33,12 @@ struct Header {
 /** @param options those of open: force_size_calc. */
 sdk::Result<Header> read_header(const sdk::Call& call, const sdk::HostFile& file,
                                 const std::string& filename, const sdk::Options& options);
+
+/** The footer of a disk of another size, which is rounded up to a geometry where that counts. */
+sdk::Result<Footer> resized_footer(const Header& header, uint64_t size);
+
+/** How large the footer says that the disk is, in bytes. */
+uint64_t size_by(const Footer& footer, bool by_geometry);
 
 /** What is said of an image whose blocks lie beyond the file's end. */
 sdk::Error truncated();

@@ -12,15 +12,21 @@ using sdk::NodeRef;
 using sdk::Result;
 using sdk::Status;
 
-Image::Image(HostFile file, const Header& header, uint32_t flags)
-    : BlockMap({header.block_size(), header.size}, flags, std::move(file), header) {}
+Image::Image(HostFile file, const Header& header, uint32_t flags, bool strict)
+    : BlockMap({header.block_size(), header.size}, flags, std::move(file), header),
+      strict_(strict) {}
+
+bool Image::offers(std::string_view id) const {
+  return id == INSTAR_RESIZE_ID ? !strict_ : BlockMap::offers(id);
+}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const NodeRef node, context.file());
   INSTAR_TRY(HostFile file, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   INSTAR_TRY(const Header header,
              read_header(context.call(), file, context.filename(), context.options()));
-  std::unique_ptr<Image> image(new Image(std::move(file), header, context.flags()));
+  std::unique_ptr<Image> image(
+      new Image(std::move(file), header, context.flags(), context.host().strict()));
   INSTAR_CHECK(image->table().find_end(context.call()));
   if (header.differencing()) INSTAR_CHECK(image->find_parent(context));
   return image;

@@ -16,14 +16,21 @@ class Image : public sdk::BlockMap<BlockTable> {
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
 
+  static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                                    sdk::NodeRef source);
+
+  bool offers(std::string_view id) const;
   void limits(instar_node_limits& limits) const;
   void info(sdk::JsonWriter& json) const;
   sdk::Result<std::string> identity() const;
+  sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
+                     const instar_progress* progress);
 
  private:
-  Image(sdk::HostFile file, const Header& header, uint32_t flags);
+  Image(sdk::HostFile file, const Header& header, uint32_t flags, bool strict);
   sdk::Status find_parent(const sdk::OpenContext& context);
 
+  const bool strict_;  ///< the genuine tool does not resize images of the format
   std::string parent_name_;
 };
 

@@ -11,7 +11,6 @@
 #include "plugins/protocols/file/resizing.hpp"
 #include "plugins/protocols/file/staging.hpp"
 #include "plugins/protocols/file/transfer.hpp"
-#include "sdk/abi/output.h"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::file {
@@ -60,12 +59,6 @@ Status check_options(const Options& options, uint32_t flags) {
   return {};
 }
 
-/** As qemu-img nothing may be added to messages. */
-bool names_holders(const sdk::Host& host) {
-  const auto* output = host.service<instar_output_ops>(INSTAR_OUTPUT_ID);
-  return output != nullptr && output->strict(host.abi()) == 0;
-}
-
 /** While a file is made, only its size is nobody else's business. */
 constexpr Permissions kCreating = {INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE,
                                    INSTAR_PERMISSION_ALL & ~INSTAR_PERMISSION_RESIZE};
@@ -110,7 +103,7 @@ Status create_file(const CreateContext& context, const std::string& filename) {
     return fail(EINVAL, "'file' driver requires '", filename, "' to be a regular file");
   // Locked before it is truncated: another process may be using it.
   INSTAR_CHECK(
-      ImageLocks(fd.get(), filename, Locking::kAuto, names_holders(context.host())).set(kCreating));
+      ImageLocks(fd.get(), filename, Locking::kAuto, !context.host().strict()).set(kCreating));
   if (::ftruncate(fd.get(), 0) != 0)
     return fail(errno, "Could not resize file: ", sdk::errno_text(errno));
   if (options.flag("nocow")) turn_off_cow(fd.get());
@@ -128,7 +121,7 @@ Status create_device(const CreateContext& context, Kind kind, const std::string&
   auto opened = open_file(kind, filename, INSTAR_OPEN_WRITE);
   if (!opened) return sdk::creates_nothing(kind_name(kind), opened.error());
   const int fd = opened->fd.get();
-  INSTAR_CHECK(ImageLocks(fd, filename, Locking::kAuto, names_holders(context.host()))
+  INSTAR_CHECK(ImageLocks(fd, filename, Locking::kAuto, !context.host().strict())
                    .set({kCreating.used, INSTAR_PERMISSION_ALL}));
   INSTAR_CHECK(resize_device(fd, options.number("size"), mode, false));
   INSTAR_TRY(const uint64_t length, length_of(fd));
@@ -148,7 +141,7 @@ Result<std::unique_ptr<Driver<kind>>> Driver<kind>::open(OpenContext& context) {
   INSTAR_TRY(const Locking locking, parse_locking(options));
   INSTAR_CHECK(check_options(options, flags));
   INSTAR_TRY(OpenFile file, open_file(kind, filename, flags));
-  ImageLocks locks(file.fd.get(), filename, locking, names_holders(context.host()));
+  ImageLocks locks(file.fd.get(), filename, locking, !context.host().strict());
   if ((flags & INSTAR_OPEN_DEFER_LOCKS) == 0) INSTAR_CHECK(locks.set(permissions_of(flags)));
   if (auto length = length_of(file.fd.get()); !length)
     return fail(length.error().code,

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another size of the disk. The footer at the beginning of the file says what it is, or that at the end
+// of a fixed one; the table has room for the larger of both sizes when it does.
+#include "plugins/formats/vpc/image.hpp"
+#include "sdk/cpp/preallocation.hpp"
+
+namespace instar::vpc {
+
+using sdk::Call;
+using sdk::fail;
+using sdk::Status;
+
+/** The dynamic header's first sector is all that changes of it. */
+Status BlockTable::write_dynamic_header(const Call& call) {
+  INSTAR_CHECK(file_.flush(call));
+  header_.dynamic.checksum = checksum_of(header_.dynamic);
+  INSTAR_CHECK(file_.write(call, header_.footer.data_offset, &header_.dynamic, kSectorSize));
+  cache_.clear();
+  return file_.flush(call);
+}
+
+Status BlockTable::write_front(const Call& call, const Footer& footer) {
+  INSTAR_CHECK(file_.write(call, 0, &footer, sizeof footer));
+  header_.footer = footer;
+  cache_.clear();
+  return file_.flush(call);
+}
+
+/** In its place as far as that is wide; else a copy stands where the footer was. */
+Status BlockTable::grow_table(const Call& call, uint32_t blocks) {
+  DynamicHeader& dynamic = header_.dynamic;
+  const uint32_t before = dynamic.max_table_entries;
+  const uint64_t bytes = sdk::round_up(uint64_t{blocks} * sizeof(uint32_t), kSectorSize);
+  const bool moves = dynamic.table_offset + blocks * sizeof(uint32_t) > header_.table_end();
+  const uint64_t place = moves ? end_ : uint64_t{dynamic.table_offset};
+  if (place > INT64_MAX - bytes) return fail(EFBIG, sdk::errno_text(EFBIG));
+  std::vector<Be<uint32_t>> entries;
+  for (uint64_t block = 0; block < bytes / sizeof(uint32_t);) {
+    const uint64_t first = block;
+    entries.clear();
+    for (; block < bytes / sizeof(uint32_t) && entries.size() < kDefaultBlockSize / 4; ++block) {
+      uint32_t sector = kUnallocated;
+      if (block < before) {
+        INSTAR_TRY(sector, entry(call, block));
+      }
+      entries.emplace_back(sector);
+    }
+    INSTAR_CHECK(file_.write(call, place + first * sizeof(uint32_t), entries.data(),
+                             entries.size() * sizeof(uint32_t)));
+  }
+  if (moves) {
+    end_ = place + bytes;
+    INSTAR_CHECK(file_.write(call, end_, &header_.footer, sizeof header_.footer));
+  }
+  dynamic.table_offset = place;
+  dynamic.max_table_entries = blocks;
+  return write_dynamic_header(call);
+}
+
+/** Blocks that are given up become holes; those at the end go. */
+Status BlockTable::shrink_table(const Call& call, uint32_t blocks) {
+  const uint64_t block_bytes = header_.bitmap_size() + header_.block_size();
+  std::vector<uint64_t> free;
+  for (uint32_t block = blocks; block < header_.dynamic.max_table_entries; ++block) {
+    INSTAR_TRY(const uint32_t sector, entry(call, block));
+    if (sector == kUnallocated) continue;
+    free.push_back(uint64_t{sector} * kSectorSize);
+    const uint64_t position = header_.dynamic.table_offset + block * sizeof(uint32_t);
+    INSTAR_CHECK(cache_.set(call, position, Be<uint32_t>(kUnallocated)));
+  }
+  INSTAR_CHECK(cache_.write_back(call));
+  INSTAR_CHECK(file_.flush(call));
+  header_.dynamic.max_table_entries = blocks;
+  INSTAR_CHECK(write_dynamic_header(call));
+  INSTAR_CHECK(find_end(call));
+  for (const uint64_t offset : free)
+    if (offset < end_) INSTAR_CHECK(file_.discard(call, offset, block_bytes));
+  return {};
+}
+
+/** The file always ends with a footer: that of the new size is written, and behind it there is
+ * nothing, before the old one is gone. */
+Status BlockTable::resize_fixed(const Call& call, const Footer& footer, uint64_t size) {
+  const uint64_t before = header_.size;
+  INSTAR_CHECK(file_.write(call, size, &footer, sizeof footer));
+  INSTAR_CHECK(file_.flush(call));
+  if (size < before) return file_.resize(call, size + sizeof footer);
+  return file_.write_zeroes(call, before, sizeof footer, 0);
+}
+
+Status BlockTable::resize(const Call& call, const Footer& footer, uint64_t size) {
+  if (header_.fixed()) {
+    INSTAR_CHECK(resize_fixed(call, footer, size));
+    header_.footer = footer;
+  } else {
+    const auto blocks = static_cast<uint32_t>(sdk::div_up(size, header_.block_size()));
+    if (blocks > header_.dynamic.max_table_entries) INSTAR_CHECK(grow_table(call, blocks));
+    INSTAR_CHECK(write_front(call, footer));
+    if (blocks < header_.dynamic.max_table_entries && size < header_.size)
+      INSTAR_CHECK(shrink_table(call, blocks));
+    INSTAR_CHECK(file_.write(call, end_, &footer, sizeof footer));
+    INSTAR_CHECK(file_.resize(call, end_ + sizeof footer));
+  }
+  header_.size = size;
+  return file_.flush(call);
+}
+
+Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
+                     const instar_progress*) {
+  const Header& header = table().header();
+  if (mode == INSTAR_PREALLOCATION_METADATA)
+    return fail(ENOTSUP, "Unsupported preallocation mode: ", sdk::preallocation_name(mode));
+  if (header.differencing()) return fail(ENOTSUP, "An image with a parent can't be resized");
+  if (header.fixed() && header.dynamic.table_offset != 0)
+    return fail(ENOTSUP, "A fixed image with a footer at its beginning can't be resized");
+  INSTAR_TRY(const Footer footer, resized_footer(header, size));
+  size = size_by(footer, header.by_geometry);
+  const uint64_t before = this->size();
+  if (size == before) return {};
+  {
+    const std::lock_guard lock(mutex());
+    INSTAR_CHECK(begin_change(call));
+    INSTAR_CHECK(write_tables(call));
+    if (size > before && !header.fixed()) INSTAR_CHECK(clear_rest(call));
+    INSTAR_CHECK(table().resize(call, footer, size));
+    set_size(size);
+  }
+  return reserve(call, before, size, mode);
+}
+
+}  // namespace instar::vpc
