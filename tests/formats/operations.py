@@ -92,6 +92,9 @@ class Operations:
         if self.row.layout:
             wanted, got = ((folder / "empty").stat().st_size for folder in self.folders.values())
             yield "length of an empty image", [] if wanted == got else [f"genuine: {wanted}, ours: {got}"]
+        folder = self.folders["ours"]
+        self.oracle.must("convert", "-n", "-O", self.row.format, "source.raw", "empty", cwd=folder)
+        yield "the genuine tool fills what ours made", self.reads(self.oracle, folder, "empty") + self.reads(self.tool, folder, "empty")
 
     def converted(self):
         """Each tool's image is read by both."""

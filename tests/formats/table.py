@@ -67,7 +67,7 @@ ROWS = (
     Row("vmdk", "subformat=monolithicFlat,hwversion=9,toolsversion=11", fields=words(0, 120), own=LARGE),
     Row("vmdk", "subformat=twoGbMaxExtentSparse,adapter_type=buslogic", fields=words(0, 120), own=LARGE),
     Row("vmdk", "subformat=twoGbMaxExtentFlat,adapter_type=legacyESX", fields=words(0, 120), own=LARGE),
-    Row("vmdk", "subformat=streamOptimized", fields=VMDK, preallocates=False, layout=False, own=(*LARGE, "bench")),
+    Row("vmdk", "subformat=streamOptimized", fields=VMDK, preallocates=False, own=(*LARGE, "bench")),
     Row("qed", fields=QED, preallocates=False),
     Row("qed", "cluster_size=4k,table_size=2", fields=QED_SMALL, preallocates=False),
     Row("qed", size=0, preallocates=False),

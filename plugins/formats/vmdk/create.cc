@@ -144,16 +144,17 @@ class SparseShape {
   uint64_t grains() const { return grains_; }
   uint64_t tables() const { return tables_; }
   uint64_t directory_sectors() const { return directory_sectors_; }
+  /** A stream gets tables, too: QEMU can only write to those that are there. They go when the first
+   * grain is written here. */
   SparseHeader header() const {
-    return plan_.subformat.compressed ? stream_header() : plain_header();
-  }
-
- private:
-  SparseHeader common_header() const {
+    const bool packs = plan_.subformat.compressed;
     SparseHeader header{};
     header.magic = kSparseMagic;
-    header.version = plan_.zeroed_grain ? 2 : 1;
-    header.flags = kFlagNewlineTest | (plan_.zeroed_grain ? kFlagZeroedGrain : 0u);
+    header.version = packs ? 3 : plan_.zeroed_grain ? 2 : 1;
+    header.flags = kFlagNewlineTest | kFlagRedundantTable |
+                   (plan_.zeroed_grain ? kFlagZeroedGrain : 0u) |
+                   (packs ? kFlagCompressed | kFlagMarkers : 0u);
+    header.compression = packs ? kCompressionDeflate : uint16_t{0};
     header.capacity = size_ / kSector;
     header.grain_size = kGrainSectors;
     header.descriptor_offset = kDescriptorSector;
@@ -162,27 +163,13 @@ class SparseShape {
     header.rgd_offset = kDescriptorSector + kDescriptorSectors;
     constexpr char kNewlines[4] = {'\n', ' ', '\r', '\n'};
     std::copy_n(kNewlines, sizeof kNewlines, header.newline_test);
-    return header;
-  }
-  SparseHeader plain_header() const {
-    SparseHeader header = common_header();
-    header.flags = header.flags | kFlagRedundantTable;
     const uint64_t copy = directory_sectors_ + kTableSectors * tables_;
     header.gd_offset = header.rgd_offset + copy;
     header.overhead = sdk::round_up(header.gd_offset + copy, kGrainSectors);
     return header;
   }
-  /** One directory, in front; its tables come with the grains. */
-  SparseHeader stream_header() const {
-    SparseHeader header = common_header();
-    header.version = 3;
-    header.flags = header.flags | kFlagCompressed | kFlagMarkers;
-    header.compression = kCompressionDeflate;
-    header.gd_offset = header.rgd_offset;
-    header.overhead = sdk::round_up(header.gd_offset + directory_sectors_, kGrainSectors);
-    return header;
-  }
 
+ private:
   const Plan& plan_;
   const uint64_t size_;
   uint64_t grains_ = 0;
@@ -206,7 +193,6 @@ Status create_sparse(const Call& call, const Plan& plan, HostFile& file, uint64_
   const uint64_t data = whole ? shape.grains() * kGrainSectors * kSector : 0;
   INSTAR_CHECK(file.resize(call, header.overhead * kSector + data, plan.preallocation));
   INSTAR_CHECK(file.write(call, 0, &header, sizeof header));
-  if (plan.subformat.compressed) return {};
   std::optional<uint64_t> first;
   if (whole) first = header.overhead;
   INSTAR_CHECK(write_directory(call, file, shape, header.rgd_offset, first));

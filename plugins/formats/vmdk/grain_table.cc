@@ -170,9 +170,32 @@ Status GrainTable::compare_directories(const Call& call) {
   return {};
 }
 
+/** Tables that come with the grains make the stream as short as it can be. Until the header says so,
+ * the second directory is the one that counts. */
+Status GrainTable::begin_stream(const Call& call) {
+  layout_.fresh = false;
+  SparseHeader header;
+  INSTAR_CHECK(file_.read(call, 0, &header, sizeof header));
+  directory_.clear();
+  tables_.clear();
+  INSTAR_CHECK(directory_.write_zeroes(call, layout_.rgd_offset, directory_bytes()));
+  INSTAR_CHECK(directory_.write_back(call));
+  INSTAR_CHECK(file_.flush(call));
+  header.flags = header.flags & ~kFlagRedundantTable;
+  header.gd_offset = header.rgd_offset;
+  next_ = sdk::round_up(layout_.rgd_offset + directory_bytes(), layout_.grain_bytes());
+  header.overhead = next_ / kSector;
+  INSTAR_CHECK(file_.write(call, 0, &header, sizeof header));
+  INSTAR_CHECK(file_.flush(call));
+  gd_offset_ = layout_.front_gd_offset = layout_.gd_offset = layout_.rgd_offset;
+  layout_.rgd_offset = 0;
+  return file_.resize(call, next_);
+}
+
 /** A finished stream begins again where its end was; until the next end the directory in front is
  * what counts. */
 Status GrainTable::start_writing(const Call& call) {
+  if (layout_.fresh) return begin_stream(call);
   if (!layout_.finished) return {};
   if (layout_.front_gd_offset == 0) return fail(EINVAL, "A finished stream can't be written to");
   INSTAR_CHECK(compare_directories(call));

@@ -29,6 +29,7 @@ struct GrainLayout {
    * footer, when the image is closed. 0: it has none. */
   uint64_t front_gd_offset = 0;
   bool finished = false;  ///< the directory lies at the end
+  bool fresh = false;     ///< compressed, with empty tables and nothing behind them
   bool se_sparse = false;
   uint64_t se_tables_sector = 0;
   uint64_t se_grains_sector = 0;
@@ -85,6 +86,7 @@ class GrainTable {
   sdk::Result<uint64_t> copy_directory(const sdk::Call& call, uint64_t directory, uint64_t entries);
   sdk::Status write_layout(const sdk::Call& call, const GrainLayout& layout);
   sdk::Status compare_directories(const sdk::Call& call);
+  sdk::Status begin_stream(const sdk::Call& call);
   uint64_t directory_bytes() const {
     return sdk::round_up(layout_.gd_entries * layout_.entry_bytes(), kSector);
   }

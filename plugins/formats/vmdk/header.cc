@@ -77,6 +77,15 @@ GrainLayout layout_of(const SparseHeader& header, bool at_end) {
   return layout;
 }
 
+/** An extent as create leaves it: grains would lie behind its tables. */
+bool is_empty(const SparseHeader& header, const GrainLayout& layout, const sdk::HostFile& file) {
+  const uint64_t directory = sdk::div_up(layout.gd_entries * sizeof(uint32_t), kSector);
+  return (header.flags & kFlagRedundantTable) != 0 && header.overhead < kMostSectors &&
+         header.gd_offset < header.overhead && header.rgd_offset < header.gd_offset &&
+         directory <= header.gd_offset - header.rgd_offset &&
+         file.size() == header.overhead * kSector;
+}
+
 Result<SparseExtentFile> read_hosted(const Call& call, const sdk::HostFile& file, bool writable) {
   SparseHeader header;
   INSTAR_CHECK(file.read(call, 0, &header, sizeof header));
@@ -96,6 +105,8 @@ Result<SparseExtentFile> read_hosted(const Call& call, const sdk::HostFile& file
     return fail(EINVAL, "File truncated, expecting at least ",
                 static_cast<int64_t>(header.overhead * kSector), " bytes");
   SparseExtentFile extent{layout_of(header, at_end)};
+  extent.layout.fresh =
+      compressed && extent.layout.markers && is_empty(header, extent.layout, file);
   INSTAR_CHECK(check_layout(extent.layout));
   return extent;
 }
