@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import re
+import resource
 import select
 import subprocess
 import tempfile
@@ -110,7 +111,7 @@ class Tool:
 
 
 def wait(process, timeout):
-    """The status of a process, None if it had to be killed, and its peak of resident memory in KiB."""
+    """The status of a process, None if it had to be killed, and its peak of resident memory in KiB, 0 where that is not known."""
     handle = os.pidfd_open(process.pid)
     try:
         poll = select.poll()
@@ -122,7 +123,9 @@ def wait(process, timeout):
     finally:
         os.close(handle)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode if ended else None, usage.ru_maxrss
+    # What this process had when it started the other counts as the other's: a figure that is no larger says nothing.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return process.returncode if ended else None, usage.ru_maxrss if usage.ru_maxrss > own else 0
 
 
 class StepFailed(Exception):
