@@ -97,8 +97,12 @@ bool Bench::creates() {
   return kind() == INSTAR_KIND_FILTER;
 }
 
+std::string Bench::file_name(std::string_view name) const {
+  return sdk::cat(settings_.target, folder_, "/", name);
+}
+
 Status Bench::try_create(uint64_t size, Store& store) {
-  store.name = kind() == INSTAR_KIND_PROTOCOL ? sdk::cat(folder_, "/", names_given_++, ".img")
+  store.name = kind() == INSTAR_KIND_PROTOCOL ? file_name(sdk::cat(names_given_++, ".img"))
                                               : "conformance.img";
   if (kind() == INSTAR_KIND_FILTER) {
     store.disks[""] = std::make_shared<Disk>(Bytes(size));
@@ -202,7 +206,7 @@ Opened Bench::open(const Store& store, uint32_t flags) {
 
 std::vector<Store> Bench::given_images() {
   std::vector<Store> stores;
-  if (kind() == INSTAR_KIND_PROTOCOL && !settings_.target.empty())
+  if (kind() == INSTAR_KIND_PROTOCOL && !settings_.target.empty() && !creates())
     stores.push_back({{}, settings_.target});
   if (kind() != INSTAR_KIND_FORMAT || settings_.images.empty()) return stores;
   std::vector<std::filesystem::path> paths;

@@ -30,7 +30,7 @@ struct Settings {
   std::string plugin;     ///< a library, its manifest, or a name
   std::string images;     ///< --images; empty: none
   std::string reference;  ///< the genuine qemu-img; empty: none
-  std::string target;     ///< --target: what a protocol that can't create opens; empty: none
+  std::string target;     ///< --target: what a protocol opens, or what its files' names begin with
   std::vector<std::string> objects;  ///< --object
   uint64_t seed = 1;
   loader::SearchPath search;
@@ -69,6 +69,8 @@ class Bench {
   const Settings& settings() const { return settings_; }
   const Subject& subject() const { return subject_; }
   const std::string& folder() const { return folder_; }  ///< empty and the test's own
+  /** Of a file in it, as the protocol that is tested names it. */
+  std::string file_name(std::string_view name) const;
   instar_kind kind() const { return subject_.provide->kind; }
   std::mt19937_64& random() { return random_; }
   uint64_t pick(uint64_t below) { return random_() % below; }

@@ -11,7 +11,7 @@ namespace {
 void missing_file_is_an_error(Bench& bench) {
   if (!bench.creates()) skip("the plugin creates no files");
   Store store;
-  store.name = bench.folder() + "/is-not-there";
+  store.name = bench.file_name("is-not-there");
   const auto opened = bench.try_open(store);
   require(!opened, "opens a file that does not exist");
   require(opened.error().code == ENOENT, "the errno is ", opened.error().code,

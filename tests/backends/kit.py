@@ -1,11 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conformance kit on what a server has."""
+"""What the cases of all protocols need."""
 
 import pathlib
+import signal
+import subprocess
+import time
+
+from harness.tool import ENVIRONMENT
 
 
-def conformance(tool, folder, target, plugin, *more):
+def conformance(tool, folder, target, plugin, *more, prefix=()):
+    """The conformance kit on what a server has."""
     kit = pathlib.Path(tool.program).with_name("instar-conformance")
-    got = tool.run("--target", target, *more, plugin, cwd=folder, program=kit)
+    got = tool.run("--target", target, *more, plugin, cwd=folder, program=kit, prefix=prefix)
     failed = [line for line in got.out.splitlines() if line.startswith(("Failed", "Crashed", "Hung"))]
     yield "conformance", [] if got.status == 0 else failed or [str(got)]
+
+
+def interrupted(tool, folder, command, seconds=1.0, prefix=()):
+    """Problems of a command that is interrupted when it has run for so long: it has to end within a second."""
+    with open(folder / "said", "wb") as said:
+        # pylint: disable-next=consider-using-with  # waited for below
+        process = subprocess.Popen([*prefix, tool.program, *command], cwd=folder, env=ENVIRONMENT, stdout=said, stderr=said)
+    time.sleep(seconds)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    took = time.monotonic() - start
+    right = process.returncode == -signal.SIGINT and took < 1.5
+    return [] if right else [f"status {process.returncode} after {took:.1f} s: {(folder / 'said').read_text()}"]

@@ -4,15 +4,14 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
-from harness.tool import ENVIRONMENT, differences
+from harness.tool import differences
 from bad_web import serving
 from content import make_content
-from kit import conformance
+from kit import conformance, interrupted
 from servers import Server, free_port, make_certificates, missing, running
 
 NEEDS = ("nginx", "certtool", "openssl")
@@ -158,20 +157,8 @@ class Web:
     def interrupted(self, folder):
         with serving(bytes(1 << 20)) as server:
             for way in ("silent", "deaf"):
-                # pylint: disable-next=consider-using-with  # waited for below
-                process = subprocess.Popen([self.tool.program, "convert", "--image-opts", "-O", "raw", f"driver=http,url={server.url(way)},timeout=20", "out"],
-                                           cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                time.sleep(0.7)
-                start = time.monotonic()
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                seconds = time.monotonic() - start
-                right = process.returncode == -signal.SIGINT and seconds < 1.5
-                yield way, [] if right else [f"status {process.returncode} after {seconds:.1f} s"]
+                command = ["convert", "--image-opts", "-O", "raw", f"driver=http,url={server.url(way)},timeout=20", "out"]
+                yield way, interrupted(self.tool, folder, command, seconds=0.7)
 
     def ftp(self, folder):
         self.prepare(folder)

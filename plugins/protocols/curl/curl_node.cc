@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sdk/cpp/one_piece.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::curl {
@@ -35,12 +36,8 @@ Status CurlNode::read(const Call& call, uint64_t offset, IoVec to) {
   const uint64_t inside = offset < size() ? std::min(length, size() - offset) : 0;
   to.fill_zero(inside, length - inside);
   if (inside == 0) return {};
-  if (to.count() == 1)
-    return read_bytes(call, offset, Bytes(static_cast<uint8_t*>(to.data()->base), inside));
-  std::vector<uint8_t> buffer(inside);
-  INSTAR_CHECK(read_bytes(call, offset, buffer));
-  to.copy_in(0, buffer.data(), buffer.size());
-  return {};
+  return sdk::in_one_piece(to, inside,
+                           [&](Bytes bytes) { return read_bytes(call, offset, bytes); });
 }
 
 Result<std::string> CurlNode::parse_filename(std::string_view filename) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "sdk/cpp/json_writer.hpp"
+#include "sdk/cpp/uri.hpp"
 
 namespace instar::nbd {
 
@@ -129,69 +130,8 @@ Result<Address> read_legacy(const Options& options) {
   return address;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-/** Nothing where a percent sign stands before something else than two digits. */
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-    if (high < 0 || low < 0 || high + low == 0) return std::nullopt;
-    out += static_cast<char>(high * 16 + low);
-    i += 2;
-  }
-  return out;
-}
-
 Error invalid_url() {
   return fail(EINVAL, "No valid URL specified");
-}
-
-struct Uri {
-  std::string host, port, path, query;
-};
-
-/** What stands behind "SCHEME://". */
-std::optional<Uri> split_uri(std::string_view rest) {
-  Uri uri;
-  rest = rest.substr(0, rest.find('#'));
-  if (const size_t query = rest.find('?'); query != rest.npos) {
-    uri.query = rest.substr(query + 1);
-    rest = rest.substr(0, query);
-  }
-  const size_t slash = rest.find('/');
-  auto place = rest.substr(0, slash);
-  if (slash != rest.npos) {
-    const auto path = percent_decoded(rest.substr(slash + 1));
-    if (!path) return std::nullopt;
-    uri.path = *path;
-  }
-  if (const size_t at = place.rfind('@'); at != place.npos) place = place.substr(at + 1);
-  size_t colon = place.rfind(':');
-  if (place.starts_with('[')) {
-    const size_t end = place.find(']');
-    if (end == place.npos) return std::nullopt;
-    uri.host = place.substr(1, end - 1);
-    colon = place.size() > end + 1 ? end + 1 : place.npos;
-    if (colon != place.npos && place[colon] != ':') return std::nullopt;
-  } else {
-    const auto host = percent_decoded(place.substr(0, colon));
-    if (!host) return std::nullopt;
-    uri.host = *host;
-  }
-  if (colon != place.npos) uri.port = place.substr(colon + 1);
-  if (uri.port.find_first_not_of("0123456789") != uri.port.npos) return std::nullopt;
-  return uri;
 }
 
 Address tcp(std::string_view host, std::string_view port) {
@@ -209,11 +149,11 @@ Address unix_socket(std::string_view path) {
 }
 
 Result<Name> parse_uri(std::string_view scheme, std::string_view rest) {
-  const auto uri = split_uri(rest);
+  const auto uri = sdk::parse_uri(rest);
   if (!uri) return invalid_url();
   Name name;
   name.tls = scheme.starts_with("nbds");
-  name.export_name = uri->path;
+  name.export_name = uri->path.substr(uri->path.starts_with('/') ? 1 : 0);
   if (!scheme.ends_with("+unix")) {
     if (uri->host.empty() || !uri->query.empty()) return invalid_url();
     name.address = tcp(uri->host, uri->port.empty() ? kDefaultPort : uri->port);
@@ -223,7 +163,7 @@ Result<Name> parse_uri(std::string_view scheme, std::string_view rest) {
   if (!uri->host.empty() || !uri->port.empty() || !uri->query.starts_with(kSocket) ||
       uri->query.find('&') != uri->query.npos)
     return invalid_url();
-  const auto path = percent_decoded(std::string_view(uri->query).substr(kSocket.size()));
+  const auto path = sdk::percent_decoded(std::string_view(uri->query).substr(kSocket.size()));
   if (!path) return invalid_url();
   name.address = unix_socket(*path);
   return name;

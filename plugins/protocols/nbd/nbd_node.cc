@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "sdk/cpp/one_piece.hpp"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::nbd {
@@ -161,25 +162,18 @@ void NbdNode::limits(instar_node_limits& limits) const {
 
 /** One request for all pieces: those of several go through a buffer. */
 Status NbdNode::read(const Call& call, uint64_t offset, IoVec to) {
-  const auto read_into = [&](void* data, size_t length) {
-    return client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
-      return nbd_aio_pread(handle, data, length, offset, done, 0);
-    });
-  };
   if (to.length() == 0) return {};
-  if (to.count() == 1) return read_into(to.data()->base, to.data()->len);
-  std::vector<uint8_t> buffer(to.length());
-  INSTAR_CHECK(read_into(buffer.data(), buffer.size()));
-  to.copy_in(0, buffer.data(), buffer.size());
-  return {};
+  return sdk::in_one_piece(to, to.length(), [&](sdk::Bytes bytes) {
+    return client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
+      return nbd_aio_pread(handle, bytes.data(), bytes.size(), offset, done, 0);
+    });
+  });
 }
 
 Status NbdNode::write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) {
-  if (from.count() == 1)
-    return write_piece(call, offset, from.data()->base, from.data()->len, flags);
-  std::vector<uint8_t> buffer(from.length());
-  from.copy_out(0, buffer.data(), buffer.size());
-  return write_piece(call, offset, buffer.data(), buffer.size(), flags);
+  return sdk::in_one_piece(from, [&](sdk::ConstBytes bytes) {
+    return write_piece(call, offset, bytes.data(), bytes.size(), flags);
+  });
 }
 
 Status NbdNode::write_piece(const Call& call, uint64_t offset, const void* data, size_t length,
