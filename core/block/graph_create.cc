@@ -21,8 +21,13 @@ bool creates(const Driver& driver) {
   return !driver.provider->info().create_options.empty();
 }
 
-OptionTable create_table(const Driver& driver) {
-  return table_of(driver.provider->info().create_options);
+/** @param strict without backing files where the genuine tool knows none */
+OptionTable create_table(const Driver& driver, bool strict) {
+  auto specs = driver.provider->info().create_options;
+  std::erase_if(specs, [&](const auto& spec) {
+    return strict && spec.extension && spec.name.starts_with("backing_");
+  });
+  return table_of(specs);
 }
 
 Status set_size(BoundOptions& bound, const CreateSpec& spec) {
@@ -138,8 +143,9 @@ Result<Target> find_target(Graph::Private& graph, const std::string& format,
   if (!creates(target.protocol))
     return fail(ENOTSUP, "Protocol driver '", target.protocol.name(),
                 "' does not support image creation");
-  target.table = create_table(target.format);
-  target.table.append(create_table(target.protocol));
+  const bool strict = graph.registry.strict();
+  target.table = create_table(target.format, strict);
+  target.table.append(create_table(target.protocol, strict));
   return target;
 }
 
@@ -193,9 +199,10 @@ Result<std::string> Graph::option_help(const std::string& format, const std::str
   }
   INSTAR_CHECK(check_creates(driver));
   if (filename.empty())
-    return cat(create_table(driver).help_text(cat("Supported ", format, " options"), strict),
-               "\nThe protocol level may support further options.\n"
-               "Specify the target filename to include those options.\n");
+    return cat(
+        create_table(driver, strict).help_text(cat("Supported ", format, " options"), strict),
+        "\nThe protocol level may support further options.\n"
+        "Specify the target filename to include those options.\n");
   INSTAR_TRY(const Target target, find_target(*private_, format, filename));
   return target.table.help_text("Supported options", strict);
 }
@@ -205,8 +212,9 @@ Result<instar_measure_result> Graph::measure(const std::string& format, const st
   INSTAR_TRY(const Driver driver, find_creator(*private_, format));
   INSTAR_CHECK(check_creates(driver));
   INSTAR_TRY(const Driver protocol, private_->find_driver("file"));
-  OptionTable table = create_table(driver);
-  table.append(create_table(protocol));
+  const bool strict = private_->registry.strict();
+  OptionTable table = create_table(driver, strict);
+  table.append(create_table(protocol, strict));
   BoundOptions bound(std::move(table));
   if (auto set = bound.set_all(options); !set) {
     Error error = std::move(set).error();

@@ -2,13 +2,19 @@
 /** @file parent_name.hpp Names of parents as Windows programs record them, as names of files here. */
 #pragma once
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "../abi/graph.h"
 #include "bytes.hpp"
 #include "driver.hpp"
+#include "uuid.hpp"
 
 namespace instar::sdk {
 
@@ -105,6 +111,100 @@ inline Result<NodeRef> open_parent(const OpenContext& context,
     if (!std::exchange(tried, true)) first = std::move(node).error();
   }
   return first;
+}
+
+/** How `name`, as the image `image` has it, is called from here. */
+inline std::string name_beside(const std::string& image, const std::string& name) {
+  const size_t slash = image.rfind('/');
+  const bool relative = !name.starts_with('/') && name.find(':') == std::string::npos;
+  return relative && slash != std::string::npos ? image.substr(0, slash + 1) + name : name;
+}
+
+/** As a new image records it for Windows programs: ".\\disks\\parent.vhd"; an absolute name stays. What
+ * relative_name or absolute_name would take for another one is refused. */
+inline Result<std::string> recorded_name(const std::string& name) {
+  if (name.empty() || name.find_first_of("\\:") != std::string::npos)
+    return fail(EINVAL, "The name of a parent can't be recorded if it has a '\\' or a ':': ", name);
+  if (name.starts_with('/')) return name;
+  std::string recorded = name.starts_with("./") ? name : "./" + name;
+  std::replace(recorded.begin(), recorded.end(), '/', '\\');
+  return recorded;
+}
+
+/** The bytes of UTF-16, little-endian. */
+inline std::vector<uint8_t> utf16_bytes(std::string_view text) {
+  std::vector<uint8_t> bytes;
+  for (const uint16_t unit : utf16_of(text)) {
+    bytes.push_back(static_cast<uint8_t>(unit));
+    bytes.push_back(static_cast<uint8_t>(unit >> 8));
+  }
+  return bytes;
+}
+
+/** The reverse of uuid_text. */
+inline Result<Uuid> parse_uuid(std::string_view text, bool mixed) {
+  static constexpr size_t kMixedOrder[] = {3, 2, 1, 0, 5, 4, 7, 6};
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  Uuid uuid{};
+  size_t digits = 0;
+  for (const char c : text) {
+    const size_t digit = kDigits.find(c);
+    if (digit == kDigits.npos) continue;
+    const size_t i = digits++ / 2;
+    if (i == uuid.size()) break;
+    uint8_t& byte = uuid[mixed && i < 8 ? kMixedOrder[i] : i];
+    byte = static_cast<uint8_t>(byte << 4 | digit);
+  }
+  if (digits != 2 * uuid.size()) return fail(EINVAL, "The parent has no valid ID: ", text);
+  return uuid;
+}
+
+/** What an image that is made, or changed, records of its parent. */
+struct ParentRecord {
+  std::string identity;  ///< see instar.identity/1
+  uint64_t size = 0;
+};
+
+/** Fails unless the parent of a new image is of its format. */
+inline Status check_parent_format(const Options& options, const char* format) {
+  const std::string given = options.text("backing_fmt", format);
+  if (given == format) return {};
+  return fail(EINVAL, "The backing file of a ", format, " image has to be one, not ", given);
+}
+
+/** Opens an image as the parent of `image`, of the same format, and closes it again. */
+inline Result<ParentRecord> look_at_parent(const Host& host, const Call& call,
+                                           const std::string& image, const std::string& name,
+                                           const char* format) {
+  const auto* graph = host.service<instar_graph_ops>(INSTAR_GRAPH_ID);
+  if (graph == nullptr) return fail(ENOTSUP, "the host has no graph");
+  const std::string full = name_beside(image, name);
+  instar_image_spec spec{};
+  spec.struct_size = sizeof spec;
+  spec.open_flags = INSTAR_OPEN_NO_BACKING | INSTAR_OPEN_FORCE_SHARE;
+  spec.filename = full.c_str();
+  spec.format = format;
+  instar_image* opened = nullptr;
+  OutgoingCall opening(&call);
+  INSTAR_CHECK(opening.status(graph->open(host.abi(), opening.abi(), &spec, &opened)));
+  const NodeRef node(graph->node(opened));
+  ParentRecord record;
+  auto identity = node.identity();
+  const auto size = node.size();
+  OutgoingCall closing;
+  INSTAR_CHECK(closing.status(graph->close(opened, closing.abi())));
+  if (!identity) return std::move(identity).error();
+  if (!size) return size.error();
+  record.identity = *std::move(identity);
+  record.size = *size;
+  return record;
+}
+
+/** When a file was changed, in seconds since 1970; nullopt if it is not one of this system. */
+inline std::optional<int64_t> time_of_file(const std::string& name) {
+  struct stat status {};
+  if (::stat(name.c_str(), &status) != 0) return std::nullopt;
+  return status.st_mtime;
 }
 
 }  // namespace instar::sdk

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What formats can do more under the name instar: other sizes, measuring. The genuine tool reads what comes of it."""
+"""What formats can do more under the name instar: other sizes, measuring, differencing images. The genuine tool, or 7z, reads what comes of it."""
 
 import json
+import os
 import pathlib
 import random
+import subprocess
 
-from harness.tool import Tool
+from harness.tool import Tool, differences
 from operations import content
 from table import MIB
 
@@ -40,6 +42,9 @@ class Own:
         for text in MEASURED:
             name, _, options = text.partition(" ")
             yield f"instar measure, {text}", lambda folder, name=name, options=options: self.measured(folder, name, options)
+        for name in ("vpc", "vhdx"):
+            yield f"instar create -b, {name}", lambda folder, name=name: self.differencing(folder, name)
+            yield f"create -b as qemu-img, {name}", lambda folder, name=name: self.not_differencing(folder, name)
         yield "instar resize, refused", self.not_resized
         yield "instar measure, refused", self.not_measured
 
@@ -128,3 +133,101 @@ class Own:
             done = self.strict.run("measure", "-O", name, "--size", "5M", cwd=folder)
             error = f"qemu-img: Block driver '{name}' does not support size measurement\n"
             yield f"{name}, as qemu-img", [] if (done.status, done.err) == (1, error) else [str(done)]
+
+    def patched(self, folder, name, image, data, offset, byte):
+        """3000 bytes of the image, and of what it is known to read as."""
+        self.tool.must("bench", "-w", "-q", "-c", 1, "-d", 1, "-o", offset, "-s", 3000, f"--pattern={byte}", "-f", name, image, cwd=folder)
+        return data[:offset] + bytes([byte]) * 3000 + data[offset + 3000 :]
+
+    def shows(self, folder, name, image, data, tool=None):
+        (tool or self.tool).must("convert", "-f", name, "-O", "raw", image, "out.raw", cwd=folder)
+        read = (folder / "out.raw").read_bytes()
+        return [] if read == data else [f"{len(read)} of {len(data)} bytes, first difference at {next((i for i, (a, b) in enumerate(zip(read, data)) if a != b), None)}"]
+
+    def differencing(self, folder, name):
+        suffix = {"vpc": "vhd", "vhdx": "vhdx"}[name]
+        base, child, grandchild = f"base.{suffix}", f"child.{suffix}", f"grandchild.{suffix}"
+        options = ("-o", "force_size=on") if name == "vpc" else ()
+        data = content(5 * MIB + 4096)  # 7z wants whole pages
+        (folder / "source.raw").write_bytes(data)
+        self.tool.must("convert", "-O", name, *options, "source.raw", base, cwd=folder)
+        below = (folder / base).read_bytes()
+        made = self.tool.run("create", "-f", name, "-b", base, "-F", name, child, cwd=folder)
+        yield "create", [] if made.status == 0 and not made.err and "Formatting" in made.out else [str(made)]
+        info = json.loads(self.tool.must("info", "--output=json", child, cwd=folder).out)
+        told = (info.get("backing-filename"), info.get("backing-filename-format"), info["virtual-size"])
+        yield "info", [] if told == (base, name, len(data)) else [str(told)]
+        yield "an empty one shows its parent", self.shows(folder, name, child, data)
+        data = self.patched(folder, name, child, data, 70_000, 17)
+        data = self.patched(folder, name, child, data, 4 * MIB + 1000, 18)
+        yield "what was written is there", self.shows(folder, name, child, data)
+        yield "not in the parent", [] if (folder / base).read_bytes() == below else ["the parent was changed"]
+        self.tool.must("create", "-q", "-f", name, "-b", f"./{child}", "-F", name, grandchild, cwd=folder)
+        upper = self.patched(folder, name, grandchild, data, 2 * MIB - 512, 19)
+        yield "two of them", self.shows(folder, name, grandchild, upper)
+        yield "7z reads the chain", self.seven_zip(folder, grandchild, upper)
+        yield from self.rebased(folder, name, (base, child), data)
+        done = self.tool.run("commit", "-f", name, child, cwd=folder)
+        yield "commit", [] if (done.status, done.out, done.err) == (0, "Image committed.\n", "") else [str(done)]
+        yield "the parent has it", self.shows(folder, name, base, data, self.oracle)
+        done = self.tool.run("convert", "-O", "raw", child, "out.raw", cwd=folder)
+        yield "the image is empty, and knows its parent", [] if (done.status, done.err) == (0, "") else [str(done)]
+        yield "it still shows that", self.shows(folder, name, child, data)
+        used = json.loads(self.tool.must("map", "--output=json", child, cwd=folder).out)
+        yield "from below", [] if all(extent["depth"] for extent in used if extent["data"]) else [str(used[:3])]
+        checked = self.tool.run("check", child, cwd=folder)
+        yield "check", [] if checked.status in (0, 63) else [str(checked)]
+
+    def seven_zip(self, folder, image, data):
+        done = subprocess.run(["7z", "e", "-so", folder / image], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, cwd=folder)
+        return [] if not done.returncode and done.stdout == data else [f"{len(done.stdout)} bytes: {done.stderr.decode(errors='replace').strip()[:300]}"]
+
+    def rebased(self, folder, name, images, data):
+        base, child = images
+        (folder / "other").mkdir()
+        copy = f"other/{'long ' * 20}copy of {base}"
+        (folder / copy).write_bytes((folder / base).read_bytes())
+        stat = (folder / base).stat()
+        os.utime(folder / copy, ns=(stat.st_atime_ns, stat.st_mtime_ns - 10**11))
+        done = self.tool.run("rebase", "-u", "-f", name, "-b", copy, "-F", name, child, cwd=folder)
+        yield "rebase -u", [] if (done.status, done.out, done.err) == (0, "", "") else [str(done)]
+        yield "shows the copy", self.shows(folder, name, child, data)
+        self.tool.must("create", "-q", "-f", name, *(("-o", "force_size=on") if name == "vpc" else ()), f"empty-{base}", len(data), cwd=folder)
+        done = self.tool.run("rebase", "-f", name, "-b", f"empty-{base}", "-F", name, child, cwd=folder)
+        yield "rebase", [] if (done.status, done.out, done.err) == (0, "", "") else [str(done)]
+        yield "has all in itself now", self.shows(folder, name, child, data)
+        done = self.tool.run("rebase", "-f", name, "-b", base, "-F", name, child, cwd=folder)
+        yield "rebase back", [] if (done.status, done.out, done.err) == (0, "", "") else [str(done)]
+        done = self.tool.run("rebase", "-u", "-f", name, "-b", "", child, cwd=folder)
+        error = "instar: Could not change the backing file to '': Operation not supported\n"
+        yield "not without a parent", [] if (done.status, done.err) == (1, error) else [str(done)]
+        yield from self.changed(folder, name, base)
+
+    def changed(self, folder, name, base):
+        """The parent is not what it was."""
+        self.tool.must("create", "-q", "-f", name, "-b", f"empty-{base}", "-F", name, "stale", cwd=folder)
+        self.tool.must("bench", "-w", "-q", "-c", 1, "-f", name, f"empty-{base}", cwd=folder)
+        os.utime(folder / f"empty-{base}", (10**9, 10**9))
+        done = self.tool.run("convert", "-O", "raw", "stale", "out.raw", cwd=folder)
+        if name == "vpc":
+            warning = f"instar: warning: 'empty-{base}' was changed after 'stale' was made over it, or is a copy\n"
+            yield "a parent of another time", [] if (done.status, done.err) == (0, warning) else [str(done)]
+        else:
+            yield "a parent of another content", [] if done.status == 1 and "is not the parent of this image, or was changed" in done.err else [str(done)]
+        refused = (("raw", (), f"The backing file of a {name} image has to be one, not raw"), (name, ("-o", "subformat=fixed"), "A fixed image can't have a backing file"),
+                   (name, ("-o", "preallocation=full"), "Preallocation is not possible for an image with a backing file"))
+        for form, options, error in refused:
+            done = self.tool.run("create", "-q", "-f", name, *options, "-b", base, "-F", form, "never", cwd=folder)
+            sound = (done.status, done.err, (folder / "never").exists()) == (1, f"instar: never: {error}\n", False)
+            yield f"refused: {form} {' '.join(options)}", [] if sound else [str(done)]
+        done = self.tool.run("resize", "-f", name, "stale", "9M", cwd=folder)
+        yield "no other size", [] if (done.status, done.err.splitlines()[-1]) == (1, "instar: An image with a parent can't be resized") or name == "vhdx" else [str(done)]
+
+    def not_differencing(self, folder, name):
+        """As qemu-img."""
+        self.oracle.must("create", "-q", "-f", name, "base", "5M", cwd=folder)
+        for args in (("create", "-f", name, "-b", "base", "-F", name, "child"), ("create", "-f", name, "-o", f"backing_file=base,backing_fmt={name}", "child", "5M"),
+                     ("create", "-f", name, "-F", name, "child", "5M"), ("convert", "-f", name, "-O", name, "-B", "base", "-F", name, "base", "child"),
+                     ("create", "-f", name, "-o", "help", "child"), ("rebase", "-u", "-f", name, "-b", "base", "-F", name, "base"), ("commit", "-f", name, "base"),
+                     ("measure", "-O", name, "-o", "backing_file=base", "--size", "5M")):
+            yield " ".join(args), differences(args[0], *(tool.run(*args, cwd=folder) for tool in (self.oracle, self.strict)))

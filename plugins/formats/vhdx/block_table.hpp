@@ -63,6 +63,10 @@ class BlockTable {
    * has the old size or the new one. */
   sdk::Status grow(const sdk::Call& call, uint64_t size);
   sdk::Status shrink(const sdk::Call& call, uint64_t size);
+  /** Another parent locator, at once. @param item its bytes */
+  sdk::Status change_parent(const sdk::Call& call, const std::vector<uint8_t>& item);
+  /** All blocks are given up, and the file ends where they began. */
+  sdk::Status forget_blocks(const sdk::Call& call);
 
  private:
   sdk::Status start_log(const sdk::Call& call);

@@ -3,6 +3,7 @@
 
 #include "plugins/formats/vhdx/checksum.hpp"
 #include "plugins/formats/vhdx/image.hpp"
+#include "plugins/formats/vhdx/parent.hpp"
 #include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/parent_name.hpp"
 #include "sdk/cpp/preallocation.hpp"
@@ -32,11 +33,12 @@ struct Wanted {
   bool fixed = false;
   bool zero_blocks = true;  ///< else blocks are "not present" at first
   instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
+  std::string parent;  ///< "": none
 
   bool allocated() const { return fixed || preallocation != INSTAR_PREALLOCATION_OFF; }
   uint64_t bat_offset() const { return kLogOffset + log_size; }
   uint64_t bat_length() const {
-    const uint64_t entries = Metadata::bat_entries(size, block_size, kSectorSize, false);
+    const uint64_t entries = Metadata::bat_entries(size, block_size, kSectorSize, !parent.empty());
     return sdk::round_up(entries * sizeof(uint64_t), kMiB);
   }
   uint64_t metadata_offset() const { return bat_offset() + bat_length(); }
@@ -47,6 +49,17 @@ uint64_t default_block_size(uint64_t size) {
   if (size > uint64_t{32} << 40) return 64 * kMiB;
   if (size > uint64_t{100} << 30) return 32 * kMiB;
   return size > uint64_t{1} << 30 ? 16 * kMiB : 8 * kMiB;
+}
+
+Status parse_parent(Wanted& wanted, const sdk::Options& options) {
+  wanted.parent = options.text("backing_file");
+  if (wanted.parent.empty()) return {};
+  INSTAR_CHECK(sdk::check_parent_format(options, "vhdx"));
+  if (wanted.fixed) return fail(ENOTSUP, "A fixed image can't have a backing file");
+  if (wanted.preallocation != INSTAR_PREALLOCATION_OFF)
+    return fail(ENOTSUP, "Preallocation is not possible for an image with a backing file");
+  wanted.zero_blocks = false;  // they would hide the parent's
+  return {};
 }
 
 Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
@@ -68,6 +81,7 @@ Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
   if (!std::has_single_bit(block_size)) return fail(EINVAL, "Block size must be a power of two");
   wanted.block_size = static_cast<uint32_t>(block_size);
   INSTAR_TRY(wanted.preallocation, sdk::file_preallocation(options));
+  INSTAR_CHECK(parse_parent(wanted, options));
   return wanted;
 }
 
@@ -108,7 +122,9 @@ Status write_regions(const Call& call, HostFile& file, const Wanted& wanted) {
   return {};
 }
 
-Status write_metadata(const Call& call, HostFile& file, const Wanted& wanted) {
+/** @param parent the parent locator's item, or nothing */
+Status write_metadata(const Call& call, HostFile& file, const Wanted& wanted,
+                      const std::vector<uint8_t>& parent) {
   struct Items {
     FileParameters parameters;
     Le<uint64_t> size;
@@ -119,6 +135,7 @@ Status write_metadata(const Call& call, HostFile& file, const Wanted& wanted) {
   static_assert(sizeof items == 40, "items");
   items.parameters.block_size = wanted.block_size;
   items.parameters.flags = wanted.fixed ? kLeaveBlocksAllocated : 0;
+  if (!parent.empty()) items.parameters.flags = kHasParent;
   items.size = wanted.size;
   items.id = sdk::random_uuid();
   items.logical_sector_size = items.physical_sector_size = kSectorSize;
@@ -137,8 +154,11 @@ Status write_metadata(const Call& call, HostFile& file, const Wanted& wanted) {
   add(kVirtualDiskId, sizeof items.id, kIsVirtualDisk);
   add(kLogicalSectorSize, sizeof items.logical_sector_size, kIsVirtualDisk);
   add(kPhysicalSectorSize, sizeof items.physical_sector_size, kIsVirtualDisk);
+  if (!parent.empty()) add(kParentLocator, static_cast<uint32_t>(parent.size()), 0);
+  const uint64_t place = wanted.metadata_offset() + kItemsOffset;
   INSTAR_CHECK(file.write(call, wanted.metadata_offset(), table.get(), sizeof *table));
-  return file.write(call, wanted.metadata_offset() + kItemsOffset, &items, sizeof items);
+  INSTAR_CHECK(file.write(call, place, &items, sizeof items));
+  return file.write(call, place + sizeof items, parent.data(), parent.size());
 }
 
 /** All blocks in their place, one behind another, or none. */
@@ -172,15 +192,21 @@ Status write_bat(const Call& call, HostFile& file, const Wanted& wanted) {
 
 Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(const Wanted wanted, parse(context.options(), context.options().number("size")));
+  const Call& call = context.call();
+  std::vector<uint8_t> parent;
+  if (!wanted.parent.empty()) {
+    INSTAR_TRY(const auto locator,
+               locate_parent(context.host(), call, context.filename(), wanted.parent));
+    parent = parent_item(locator);
+  }
   INSTAR_TRY(const sdk::NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
-  const Call& call = context.call();
   const uint64_t end = wanted.data_offset() + (wanted.allocated() ? wanted.size : 0);
   INSTAR_CHECK(file.resize(call, end, wanted.preallocation));
   INSTAR_CHECK(write_headers(call, file, wanted));
   INSTAR_CHECK(write_regions(call, file, wanted));
   INSTAR_CHECK(write_bat(call, file, wanted));
-  INSTAR_CHECK(write_metadata(call, file, wanted));
+  INSTAR_CHECK(write_metadata(call, file, wanted, parent));
   return write_identifier(call, file);
 }
 
@@ -191,8 +217,9 @@ Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options&
   INSTAR_TRY(const Wanted wanted, parse(options, size));
   const uint64_t begin = wanted.data_offset();
   if (wanted.allocated()) return sdk::measured(begin + wanted.size, begin + wanted.size);
-  INSTAR_TRY(const uint64_t used, sdk::count_data_blocks(source, size, wanted.block_size));
+  INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, wanted.block_size));
   const uint64_t blocks = sdk::div_up(wanted.size, wanted.block_size);
+  if (source && !wanted.parent.empty()) used = blocks;  // what a backing file shares is not known
   return sdk::measured(begin + used * wanted.block_size, begin + blocks * wanted.block_size);
 }
 

@@ -15,10 +15,12 @@ using sdk::NodeRef;
 using sdk::Result;
 using sdk::Status;
 
-Image::Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, uint32_t flags,
-             sdk::Host host)
-    : BlockMap({metadata.block_size, metadata.disk_size()}, flags, std::move(file), metadata),
-      host_(host) {}
+Image::Image(std::unique_ptr<ImageFile> file, const Metadata& metadata,
+             const sdk::OpenContext& context)
+    : BlockMap({metadata.block_size, metadata.disk_size()}, context.flags(), std::move(file),
+               metadata),
+      host_(context.host()),
+      filename_(context.filename()) {}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   auto image = open_file(context);
@@ -44,8 +46,7 @@ Result<std::unique_ptr<Image>> Image::open_file(const sdk::OpenContext& context)
   const Say say = [&](const std::string& text) { (void)context.host().print_error(text); };
   INSTAR_TRY(const Metadata metadata, read_metadata(call, file->cache, log, say));
   const bool has_parent = metadata.has_parent;
-  std::unique_ptr<Image> image(
-      new Image(std::move(file), metadata, context.flags(), context.host()));
+  std::unique_ptr<Image> image(new Image(std::move(file), metadata, context));
   if (!context.has_flag(INSTAR_OPEN_CHECK))
     INSTAR_CHECK(image->table().examine(call, say, nullptr));
   if (has_parent) INSTAR_CHECK(image->find_parent(context));
@@ -63,9 +64,12 @@ Status Image::find_parent(const sdk::OpenContext& context) {
   return {};
 }
 
-/** The genuine tool does not resize images of the format. */
+/** What the genuine tool does not do with images of the format. */
 bool Image::offers(std::string_view id) const {
-  return id == INSTAR_RESIZE_ID ? !host_.strict() : BlockMap::offers(id);
+  if (id == INSTAR_RESIZE_ID) return !host_.strict();
+  if (id == INSTAR_CHANGE_BACKING_ID || id == INSTAR_MAKE_EMPTY_ID)
+    return !host_.strict() && table().in_parts();
+  return BlockMap::offers(id);
 }
 
 void Image::limits(instar_node_limits& limits) const {

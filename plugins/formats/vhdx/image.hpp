@@ -27,13 +27,16 @@ class Image : public sdk::BlockMap<BlockTable> {
                     const instar_sink* messages, const instar_progress* progress);
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
                      const instar_progress* progress);
+  sdk::Status change_backing(const sdk::Call& call, const char* name, const char* format);
+  sdk::Status make_empty(const sdk::Call& call);
 
  private:
-  Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, uint32_t flags, sdk::Host host);
+  Image(std::unique_ptr<ImageFile> file, const Metadata& metadata, const sdk::OpenContext& context);
   static sdk::Result<std::unique_ptr<Image>> open_file(const sdk::OpenContext& context);
   sdk::Status find_parent(const sdk::OpenContext& context);
 
   sdk::Host host_;
+  const std::string filename_;
   std::string parent_name_;
 };
 

@@ -38,6 +38,7 @@ struct Regions {
   uint64_t bat_offset = 0;
   uint64_t bat_length = 0;
   uint64_t metadata_offset = 0;
+  uint64_t metadata_length = 0;
 };
 
 Result<Regions> read_regions(const Call& call, MetadataCache& cache, std::vector<Area>& areas,
@@ -59,6 +60,7 @@ Result<Regions> read_regions(const Call& call, MetadataCache& cache, std::vector
     } else if (entry.guid == kMetadataRegion) {
       if (std::exchange(has_metadata, true)) return bare(EINVAL);
       regions.metadata_offset = entry.file_offset;
+      regions.metadata_length = entry.length;
     } else if ((entry.required & 1) != 0) {
       return bare(ENOTSUP);
     }
@@ -134,6 +136,8 @@ Result<Metadata> read_metadata(const Call& call, MetadataCache& cache, const Are
   INSTAR_TRY(const Regions regions, read_regions(call, cache, metadata.areas, say));
   metadata.bat_offset = regions.bat_offset;
   metadata.bat_length = regions.bat_length;
+  metadata.region_offset = regions.metadata_offset;
+  metadata.region_length = regions.metadata_length;
   INSTAR_TRY(Items items, read_items(call, cache, regions.metadata_offset));
   for (const Guid& needed :
        {kFileParameters, kVirtualDiskSize, kVirtualDiskId, kLogicalSectorSize, kPhysicalSectorSize})

@@ -22,6 +22,8 @@ struct Metadata {
   std::vector<Area> areas;  ///< the log, and every region
   uint64_t bat_offset = 0;
   uint64_t bat_length = 0;
+  uint64_t region_offset = 0;  ///< of the metadata region
+  uint64_t region_length = 0;
   uint64_t size = 0;         ///< of the disk, as the file says it
   uint64_t size_offset = 0;  ///< where
   uint32_t block_size = 0;

@@ -70,4 +70,38 @@ Status check_parent(const sdk::NodeRef& parent, const std::string& name,
               found.empty() ? "missing" : found, ", not ", wanted);
 }
 
+std::vector<uint8_t> parent_item(const ParentLocator& locator) {
+  ParentLocatorHeader header{kVhdxParent, 0, static_cast<uint16_t>(locator.size())};
+  std::vector<uint8_t> item(sizeof header + locator.size() * sizeof(ParentLocatorEntry));
+  std::memcpy(item.data(), &header, sizeof header);
+  size_t place = sizeof header;
+  const auto add = [&](const std::string& text) {
+    const auto bytes = sdk::utf16_bytes(text);
+    item.insert(item.end(), bytes.begin(), bytes.end());
+    return static_cast<uint16_t>(bytes.size());
+  };
+  for (const auto& [key, value] : locator) {
+    ParentLocatorEntry entry;
+    entry.key_offset = static_cast<uint32_t>(item.size());
+    entry.key_length = add(key);
+    entry.value_offset = static_cast<uint32_t>(item.size());
+    entry.value_length = add(value);
+    std::memcpy(&item[place], &entry, sizeof entry);
+    place += sizeof entry;
+  }
+  return item;
+}
+
+Result<ParentLocator> locate_parent(const sdk::Host& host, const sdk::Call& call,
+                                    const std::string& image, const std::string& name) {
+  constexpr size_t kLongest = UINT16_MAX / 2;  // a value's length is 16 bits
+  if (name.size() > kLongest) return fail(ENOSPC, "The name of the parent is too long");
+  INSTAR_TRY(const std::string recorded, sdk::recorded_name(name));
+  INSTAR_TRY(const auto parent, sdk::look_at_parent(host, call, image, name, "vhdx"));
+  ParentLocator locator;
+  locator["parent_linkage"] = sdk::cat("{", parent.identity, "}");
+  locator[name.starts_with('/') ? "absolute_win32_path" : "relative_path"] = recorded;
+  return locator;
+}
+
 }  // namespace instar::vhdx

@@ -22,4 +22,11 @@ std::vector<std::string> parent_names(const ParentLocator& locator);
 sdk::Status check_parent(const sdk::NodeRef& parent, const std::string& name,
                          const ParentLocator& locator);
 
+/** The item of a locator. */
+std::vector<uint8_t> parent_item(const ParentLocator& locator);
+
+/** What the image `image` records of its parent `name`, as that is now. */
+sdk::Result<ParentLocator> locate_parent(const sdk::Host& host, const sdk::Call& call,
+                                         const std::string& image, const std::string& name);
+
 }  // namespace instar::vhdx

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "plugins/formats/vpc/header.hpp"
+#include "plugins/formats/vpc/parent.hpp"
 #include "sdk/cpp/block_map.hpp"
 #include "sdk/cpp/metadata_cache.hpp"
 
@@ -44,6 +45,10 @@ class BlockTable {
   /** The disk gets the size that `footer` says, in bytes `size`. Nothing may be dirty. Whenever it is
    * cut short the image has the old size or the new one. */
   sdk::Status resize(const sdk::Call& call, const Footer& footer, uint64_t size);
+  /** A differencing disk has another parent, as its name in the file, and then its header, say. */
+  sdk::Status change_parent(const sdk::Call& call, const ParentFields& parent);
+  /** All blocks are given up, and the file ends where they began. Nothing may be dirty. */
+  sdk::Status forget_blocks(const sdk::Call& call);
 
  private:
   static constexpr uint64_t kCacheBytes = 4u << 20;
@@ -51,6 +56,8 @@ class BlockTable {
   sdk::Status resize_fixed(const sdk::Call& call, const Footer& footer, uint64_t size);
   sdk::Status grow_table(const sdk::Call& call, uint32_t blocks);
   sdk::Status shrink_table(const sdk::Call& call, uint32_t blocks);
+  sdk::Result<std::vector<uint64_t>> unlink_blocks(const sdk::Call& call, uint32_t first);
+  sdk::Status end_file(const sdk::Call& call);
   sdk::Status write_dynamic_header(const sdk::Call& call);
   sdk::Status write_front(const sdk::Call& call, const Footer& footer);
   sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);

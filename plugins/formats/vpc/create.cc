@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ctime>
+#include <optional>
 
 #include "plugins/formats/vpc/geometry.hpp"
 #include "plugins/formats/vpc/image.hpp"
+#include "plugins/formats/vpc/parent.hpp"
 #include "sdk/cpp/measure.hpp"
+#include "sdk/cpp/parent_name.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
 namespace instar::vpc {
@@ -25,7 +28,22 @@ struct Wanted {
   Geometry geometry;
   bool exact = false;  ///< the size counts, not the geometry
   instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
+  std::string parent;  ///< "": none
 };
+
+Status parse_parent(Wanted& wanted, const sdk::Options& options) {
+  wanted.parent = options.text("backing_file");
+  if (wanted.parent.empty()) return {};
+  INSTAR_CHECK(sdk::check_parent_format(options, "vpc"));
+  if (wanted.type == DiskType::kFixed)
+    return fail(ENOTSUP, "A fixed image can't have a backing file");
+  if (wanted.preallocation != INSTAR_PREALLOCATION_OFF)
+    return fail(ENOTSUP, "Preallocation is not possible for an image with a backing file");
+  wanted.type = DiskType::kDifferencing;
+  // It has the size of its parent, whoever made that.
+  if (geometry_above(wanted.sectors).sectors() != wanted.sectors) wanted.exact = true;
+  return {};
+}
 
 Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
   Wanted wanted;
@@ -37,10 +55,11 @@ Result<Wanted> parse(const sdk::Options& options, uint64_t size) {
   wanted.sectors = sdk::div_up(size, kSectorSize);
   if (wanted.sectors > kMostSectors)
     return fail(EFBIG, "Disk size is too large, max size is 2040 GiB");
+  INSTAR_TRY(wanted.preallocation, sdk::file_preallocation(options));
+  INSTAR_CHECK(parse_parent(wanted, options));
   // A size that is not meant to be the geometry's has one that can't be taken for it.
   wanted.geometry = wanted.exact ? Geometry{65535, 16, 255} : geometry_above(wanted.sectors);
   if (wanted.geometry.sectors() != kMostGeometry) wanted.sectors = wanted.geometry.sectors();
-  INSTAR_TRY(wanted.preallocation, sdk::file_preallocation(options));
   return wanted;
 }
 
@@ -73,7 +92,6 @@ DynamicHeader make_dynamic_header(uint32_t blocks) {
   header.header_version = kVersion;
   header.max_table_entries = blocks;
   header.block_size = kDefaultBlockSize;
-  header.checksum = checksum_of(header);
   return header;
 }
 
@@ -99,7 +117,8 @@ Status write_table(const Call& call, HostFile& file, const Header& header, bool 
       entries[i] = static_cast<uint32_t>(place / kSectorSize);
       INSTAR_CHECK(file.write(call, place, bitmap.data(), bitmap.size()));
     }
-    INSTAR_CHECK(file.write(call, kTableOffset + first * 4, entries.data(), entries.size() * 4));
+    INSTAR_CHECK(file.write(call, header.dynamic.table_offset + first * 4, entries.data(),
+                            entries.size() * 4));
   }
   return {};
 }
@@ -111,11 +130,19 @@ Header make_header(const Wanted& wanted) {
   if (wanted.type == DiskType::kFixed) return header;
   const uint64_t blocks = sdk::div_up(header.size, kDefaultBlockSize);
   header.dynamic = make_dynamic_header(static_cast<uint32_t>(blocks));
+  if (header.differencing()) header.dynamic.table_offset = kTableOffset + kNameSpace;
+  header.dynamic.checksum = checksum_of(header.dynamic);
   return header;
 }
 
-Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted) {
-  const Header header = make_header(wanted);
+/** @param parent nullptr: none */
+Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted,
+                      const ParentFields* parent) {
+  Header header = make_header(wanted);
+  if (parent != nullptr) {
+    INSTAR_CHECK(record_parent(header.dynamic, *parent, kTableOffset, kNameSpace));
+    INSTAR_CHECK(file.write(call, kTableOffset, parent->path.data(), parent->path.size()));
+  }
   const uint64_t blocks = header.dynamic.max_table_entries;
   const bool allocated = wanted.preallocation != INSTAR_PREALLOCATION_OFF;
   const uint64_t block_bytes = header.bitmap_size() + header.block_size();
@@ -131,10 +158,15 @@ Status create_dynamic(const Call& call, HostFile& file, const Wanted& wanted) {
 
 Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(const Wanted wanted, parse(context.options(), context.options().number("size")));
+  std::optional<ParentFields> parent;
+  if (!wanted.parent.empty()) {
+    INSTAR_TRY(parent,
+               parent_fields(context.host(), context.call(), context.filename(), wanted.parent));
+  }
   INSTAR_TRY(const sdk::NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
-  return wanted.type == DiskType::kFixed ? create_fixed(context.call(), file, wanted)
-                                         : create_dynamic(context.call(), file, wanted);
+  if (wanted.type == DiskType::kFixed) return create_fixed(context.call(), file, wanted);
+  return create_dynamic(context.call(), file, wanted, parent ? &*parent : nullptr);
 }
 
 Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
@@ -149,7 +181,9 @@ Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options&
   const uint64_t block_bytes = header.bitmap_size() + header.block_size();
   const uint64_t blocks = header.dynamic.max_table_entries;
   INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, kDefaultBlockSize));
-  if (wanted->preallocation != INSTAR_PREALLOCATION_OFF) used = blocks;
+  // What a backing file shares is not known.
+  const bool all = source && !wanted->parent.empty();
+  if (all || wanted->preallocation != INSTAR_PREALLOCATION_OFF) used = blocks;
   const uint64_t around = header.table_end() + sizeof(Footer);
   return sdk::measured(around + used * block_bytes, around + blocks * block_bytes);
 }

@@ -68,7 +68,9 @@ struct ParentLocator {
 
 constexpr uint32_t kRelativeUtf16 = 0x57327275;  // "W2ru", little-endian
 constexpr uint32_t kAbsoluteUtf16 = 0x57326b75;  // "W2ku", little-endian
-constexpr uint32_t kUrl = 0x4d616358;            // "MacX", a file:// URL in UTF-8
+/** For the parent's name in a new image, behind the dynamic header. */
+constexpr uint32_t kNameSpace = 4096;
+constexpr uint32_t kUrl = 0x4d616358;  // "MacX", a file:// URL in UTF-8
 
 struct DynamicHeader {
   char cookie[8];

@@ -12,12 +12,17 @@ using sdk::NodeRef;
 using sdk::Result;
 using sdk::Status;
 
-Image::Image(HostFile file, const Header& header, uint32_t flags, bool strict)
-    : BlockMap({header.block_size(), header.size}, flags, std::move(file), header),
-      strict_(strict) {}
+Image::Image(HostFile file, const Header& header, const sdk::OpenContext& context)
+    : BlockMap({header.block_size(), header.size}, context.flags(), std::move(file), header),
+      host_(context.host()),
+      filename_(context.filename()) {}
 
+/** What the genuine tool does not do with images of the format. */
 bool Image::offers(std::string_view id) const {
-  return id == INSTAR_RESIZE_ID ? !strict_ : BlockMap::offers(id);
+  if (id == INSTAR_RESIZE_ID) return !host_.strict();
+  if (id == INSTAR_CHANGE_BACKING_ID || id == INSTAR_MAKE_EMPTY_ID)
+    return !host_.strict() && table().in_parts();
+  return BlockMap::offers(id);
 }
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
@@ -25,8 +30,7 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(HostFile file, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   INSTAR_TRY(const Header header,
              read_header(context.call(), file, context.filename(), context.options()));
-  std::unique_ptr<Image> image(
-      new Image(std::move(file), header, context.flags(), context.host().strict()));
+  std::unique_ptr<Image> image(new Image(std::move(file), header, context));
   INSTAR_CHECK(image->table().find_end(context.call()));
   if (header.differencing()) INSTAR_CHECK(image->find_parent(context));
   return image;
@@ -38,6 +42,11 @@ Status Image::find_parent(const sdk::OpenContext& context) {
   INSTAR_TRY(const NodeRef parent, sdk::open_parent(context, names, "vpc", parent_name_));
   if (!parent) return {};
   INSTAR_CHECK(check_parent(parent, parent_name_, table().header().dynamic));
+  const uint32_t recorded = table().header().dynamic.parent_time_stamp;
+  const uint32_t found = parent_time(filename_, parent_name_);
+  if (recorded != 0 && found != 0 && found != recorded && !host_.strict())
+    context.call().warn(sdk::cat("'", parent_name_, "' was changed after '", filename_,
+                                 "' was made over it, or is a copy"));
   INSTAR_TRY(HostFile backing, HostFile::open(parent, false));
   set_backing(std::move(backing));
   return {};

@@ -25,12 +25,15 @@ class Image : public sdk::BlockMap<BlockTable> {
   sdk::Result<std::string> identity() const;
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
                      const instar_progress* progress);
+  sdk::Status change_backing(const sdk::Call& call, const char* name, const char* format);
+  sdk::Status make_empty(const sdk::Call& call);
 
  private:
-  Image(sdk::HostFile file, const Header& header, uint32_t flags, bool strict);
+  Image(sdk::HostFile file, const Header& header, const sdk::OpenContext& context);
   sdk::Status find_parent(const sdk::OpenContext& context);
 
-  const bool strict_;  ///< the genuine tool does not resize images of the format
+  sdk::Host host_;
+  const std::string filename_;
   std::string parent_name_;
 };
 

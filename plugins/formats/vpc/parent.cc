@@ -77,4 +77,53 @@ Status check_parent(const sdk::NodeRef& parent, const std::string& name,
               found.empty() ? "missing" : found, ", not ", wanted);
 }
 
+uint32_t parent_time(const std::string& image, const std::string& name) {
+  const auto time = sdk::time_of_file(sdk::name_beside(image, name));
+  return time && *time > kEpoch ? static_cast<uint32_t>(*time - kEpoch) : 0;
+}
+
+Result<ParentFields> parent_fields(const sdk::Host& host, const Call& call,
+                                   const std::string& image, const std::string& name) {
+  INSTAR_TRY(const std::string recorded, sdk::recorded_name(name));
+  INSTAR_TRY(const auto parent, sdk::look_at_parent(host, call, image, name, "vpc"));
+  ParentFields fields;
+  INSTAR_TRY(fields.unique_id, sdk::parse_uuid(parent.identity, false));
+  fields.time_stamp = parent_time(image, name);
+  fields.name = name.substr(name.rfind('/') + 1);
+  fields.platform_code = name.starts_with('/') ? kAbsoluteUtf16 : kRelativeUtf16;
+  fields.path = sdk::utf16_bytes(recorded);
+  return fields;
+}
+
+Status record_parent(DynamicHeader& header, const ParentFields& parent, uint64_t offset,
+                     uint32_t space) {
+  const auto name = sdk::utf16_of(parent.name);
+  if (parent.path.size() > space || name.size() >= std::size(header.parent_unicode_name))
+    return fail(ENOSPC, "The name of the parent is too long");
+  header.parent_unique_id = parent.unique_id;
+  header.parent_time_stamp = parent.time_stamp;
+  std::fill(std::begin(header.parent_unicode_name), std::end(header.parent_unicode_name),
+            Be<uint16_t>(0));
+  std::copy(name.begin(), name.end(), std::begin(header.parent_unicode_name));
+  std::fill(std::begin(header.parent_locators), std::end(header.parent_locators), ParentLocator{});
+  ParentLocator& locator = header.parent_locators[0];
+  locator.platform_code = parent.platform_code;
+  locator.data_space = space / kSectorSize;
+  locator.data_length = static_cast<uint32_t>(parent.path.size());
+  locator.data_offset = offset;
+  header.checksum = checksum_of(header);
+  return {};
+}
+
+ParentLocator place_of_path(const DynamicHeader& header) {
+  for (ParentLocator locator : header.parent_locators) {
+    if (locator.platform_code != kRelativeUtf16 && locator.platform_code != kAbsoluteUtf16)
+      continue;
+    // There are tools that write bytes.
+    if (locator.data_space < kSectorSize) locator.data_space = locator.data_space * kSectorSize;
+    return locator;
+  }
+  return {};
+}
+
 }  // namespace instar::vpc

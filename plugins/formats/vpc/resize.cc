@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another size of the disk. The footer at the beginning of the file says what it is, or that at the end
+// Another size of the disk, or another parent. The footer at the beginning of the file says what it is, or that at the end
 // of a fixed one; the table has room for the larger of both sizes when it does.
 #include "plugins/formats/vpc/image.hpp"
 #include "sdk/cpp/preallocation.hpp"
@@ -57,11 +57,10 @@ Status BlockTable::grow_table(const Call& call, uint32_t blocks) {
   return write_dynamic_header(call);
 }
 
-/** Blocks that are given up become holes; those at the end go. */
-Status BlockTable::shrink_table(const Call& call, uint32_t blocks) {
-  const uint64_t block_bytes = header_.bitmap_size() + header_.block_size();
+/** From `first` on. Where they lay. */
+sdk::Result<std::vector<uint64_t>> BlockTable::unlink_blocks(const Call& call, uint32_t first) {
   std::vector<uint64_t> free;
-  for (uint32_t block = blocks; block < header_.dynamic.max_table_entries; ++block) {
+  for (uint32_t block = first; block < header_.dynamic.max_table_entries; ++block) {
     INSTAR_TRY(const uint32_t sector, entry(call, block));
     if (sector == kUnallocated) continue;
     free.push_back(uint64_t{sector} * kSectorSize);
@@ -70,12 +69,26 @@ Status BlockTable::shrink_table(const Call& call, uint32_t blocks) {
   }
   INSTAR_CHECK(cache_.write_back(call));
   INSTAR_CHECK(file_.flush(call));
+  cache_.clear();
+  return free;
+}
+
+/** Blocks that are given up become holes; those at the end go. */
+Status BlockTable::shrink_table(const Call& call, uint32_t blocks) {
+  const uint64_t block_bytes = header_.bitmap_size() + header_.block_size();
+  INSTAR_TRY(const std::vector<uint64_t> free, unlink_blocks(call, blocks));
   header_.dynamic.max_table_entries = blocks;
   INSTAR_CHECK(write_dynamic_header(call));
   INSTAR_CHECK(find_end(call));
   for (const uint64_t offset : free)
     if (offset < end_) INSTAR_CHECK(file_.discard(call, offset, block_bytes));
   return {};
+}
+
+/** The footer stands behind the last block, and nothing behind it. */
+Status BlockTable::end_file(const Call& call) {
+  INSTAR_CHECK(file_.write(call, end_, &header_.footer, sizeof header_.footer));
+  return file_.resize(call, end_ + sizeof header_.footer);
 }
 
 /** The file always ends with a footer: that of the new size is written, and behind it there is
@@ -98,8 +111,7 @@ Status BlockTable::resize(const Call& call, const Footer& footer, uint64_t size)
     INSTAR_CHECK(write_front(call, footer));
     if (blocks < header_.dynamic.max_table_entries && size < header_.size)
       INSTAR_CHECK(shrink_table(call, blocks));
-    INSTAR_CHECK(file_.write(call, end_, &footer, sizeof footer));
-    INSTAR_CHECK(file_.resize(call, end_ + sizeof footer));
+    INSTAR_CHECK(end_file(call));
   }
   header_.size = size;
   return file_.flush(call);
@@ -126,6 +138,49 @@ Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
     set_size(size);
   }
   return reserve(call, before, size, mode);
+}
+
+Status BlockTable::forget_blocks(const Call& call) {
+  INSTAR_CHECK(unlink_blocks(call, 0));
+  INSTAR_CHECK(find_end(call));
+  INSTAR_CHECK(end_file(call));
+  return file_.flush(call);
+}
+
+Status BlockTable::change_parent(const Call& call, const ParentFields& parent) {
+  const ParentLocator place = place_of_path(header_.dynamic);
+  DynamicHeader changed = header_.dynamic;
+  INSTAR_CHECK(record_parent(changed, parent, place.data_offset, place.data_space));
+  INSTAR_CHECK(file_.write(call, place.data_offset, parent.path.data(), parent.path.size()));
+  INSTAR_CHECK(file_.flush(call));
+  INSTAR_CHECK(file_.write(call, header_.footer.data_offset, &changed, sizeof changed));
+  header_.dynamic = changed;
+  cache_.clear();
+  return file_.flush(call);
+}
+
+Status Image::change_backing(const Call& call, const char* name, const char* format) {
+  if (name == nullptr || *name == '\0') return fail(ENOTSUP, "The image can't be without a parent");
+  if (format != nullptr && std::string_view(format) != "vpc")
+    return fail(EINVAL, "The parent of a vpc image has to be one");
+  INSTAR_TRY(const auto parent, parent_fields(host_, call, filename_, name));
+  const std::lock_guard lock(mutex());
+  INSTAR_CHECK(begin_change(call));
+  INSTAR_CHECK(write_tables(call));
+  INSTAR_CHECK(table().change_parent(call, parent));
+  parent_name_ = name;
+  return {};
+}
+
+/** Its parent may have just been changed. */
+Status Image::make_empty(const Call& call) {
+  {
+    const std::lock_guard lock(mutex());
+    INSTAR_CHECK(begin_change(call));
+    INSTAR_CHECK(write_tables(call));
+    INSTAR_CHECK(table().forget_blocks(call));
+  }
+  return change_backing(call, parent_name_.c_str(), nullptr);
 }
 
 }  // namespace instar::vpc
