@@ -25,7 +25,10 @@ void require_content(Bench& bench, const Store& store, const Bytes& model,
 
 void fresh_image_is_zero(Bench& bench) {
   for (const uint64_t size : {uint64_t{0}, uint64_t{512}, kSize, uint64_t{24} << 20}) {
-    const auto store = bench.create(size);
+    Store store;
+    // Some formats have no empty disks.
+    if (size == 0 && bench.creates() && !bench.try_create(size, store)) continue;
+    store = bench.create(size);
     const auto opened = bench.open(store);
     if (unwritten_is_noise(*opened.node)) skip("what was never written is noise");
     const auto content = read_all(bench, *opened.node);

@@ -28,6 +28,8 @@
  *                     for Kind::kPacked. Called without the lock, from any thread
  *     Status touch(const Call&, uint64_t block, uint64_t count)   data that is there already is about
  *                                                                 to be written
+ *     ContentCipher* cipher()         Kind::kData is encrypted, sectors numbered by guest offset;
+ *                                     nullptr: it is not. The same from open to close
  * and, where a block may hold some sectors while others show what is below,
  *     Result<BlockPart> part(const Call&, uint64_t block, uint64_t begin)
  *                     for Kind::kPartial: what is there from byte `begin` of the block on
@@ -58,6 +60,7 @@
 #include "../abi/map.h"
 #include "../abi/open.h"
 #include "buffer_pool.hpp"
+#include "content_cipher.hpp"
 #include "host_file.hpp"
 #include "range_locks.hpp"
 
@@ -123,10 +126,11 @@ class BlockMap {
     limits.cluster_size = static_cast<uint32_t>(geometry_.block_size);
     limits.optimal_transfer =
         static_cast<uint32_t>(std::clamp<uint64_t>(geometry_.block_size, kMostFill, 1u << 30));
+    if (cipher() != nullptr) limits.request_alignment = cipher()->scheme().sector_size();
     if (!backing_) limits.flags |= INSTAR_NODE_ZERO_INIT | INSTAR_NODE_SPARSE_ZERO;
   }
   bool offers(std::string_view id) const {
-    return id != INSTAR_MAP_ID || !table_.file().is_watched();
+    return id != INSTAR_MAP_ID || (!table_.file().is_watched() && cipher() == nullptr);
   }
 
   Status read(const Call& call, uint64_t offset, IoVec to) {
@@ -253,6 +257,11 @@ class BlockMap {
   bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
   Table& table() { return table_; }
   const Table& table() const { return table_; }
+  /** The table's, or nullptr. */
+  ContentCipher* cipher() const {
+    if constexpr (requires { &Table::cipher; }) return table_.cipher();
+    return nullptr;
+  }
   /** Guards the table. */
   std::mutex& mutex() { return mutex_; }
   /** The image grew, or shrank; what it knows of blocks stays. */
@@ -284,6 +293,8 @@ class BlockMap {
     }
     return {};
   }
+  /** There are no blocks any more; the file ends where it does. The lock is held. */
+  void forget_blocks() { blocks_end_ = 0; }
   /** Tables reach the file, in order. The lock is held. */
   Status write_tables(const Call& call) requires kWritable {
     // Others may want to read the last block as a whole.
@@ -349,7 +360,7 @@ class BlockMap {
     const uint64_t origin = block_begin(at);
     if (data) run.block.offset += at - origin;
     const uint64_t limit = std::min(end, at + kLongestRun);
-    run.end = std::min(limit, origin + run.block.count * geometry_.block_size);
+    run.end = std::min(end, origin + run.block.count * geometry_.block_size);
     if (run.block.kind == Block::Kind::kPartial) return part_of(call, run);
     while (run.end < limit && run.block.kind != Block::Kind::kPacked) {
       const auto next = table_.lookup(call, block_of(run.end));
@@ -379,7 +390,8 @@ class BlockMap {
     const uint64_t length = run.end - run.begin;
     switch (run.block.kind) {
       case Block::Kind::kData:
-        return table_.file().read(call, run.block.offset, to, position, length);
+        INSTAR_CHECK(table_.file().read(call, run.block.offset, to, position, length));
+        return cipher() ? cipher()->decrypt(run.begin, to, position, length) : Status{};
       case Block::Kind::kPacked: {
         const auto whole = blocks_.take();
         INSTAR_CHECK(unpack(call, run, run.block, Bytes(whole.data(), whole.size())));
@@ -413,7 +425,9 @@ class BlockMap {
   void describe(const Run& run, instar_extent& out) {
     switch (run.block.kind) {
       case Block::Kind::kData:
-        out.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET;
+        out.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
+        out.flags |= cipher() ? INSTAR_EXTENT_ENCRYPTED : INSTAR_EXTENT_OFFSET;
+        if (cipher()) break;
         out.child_offset = run.block.offset;
         out.child = table_.file().id();
         if constexpr (requires { &Table::knows_holes; })
@@ -428,6 +442,8 @@ class BlockMap {
       case Block::Kind::kAbsent:
         if constexpr (!requires { Table::kBacked; })
           out.flags = INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
+        // Nobody may go to a backing file past a driver that refuses to.
+        if (backing_ && !check_backing()) out.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
         break;
       case Block::Kind::kBroken:
         out.flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
@@ -481,7 +497,8 @@ class BlockMap {
     if (space.count < count) run.end = origin + space.count * geometry_.block_size;
     const HostFile& file = table_.file();
     run.fresh = true;
-    run.pristine = space.zeroes || (space.offset >= file.size() && file.grows_with_zeroes());
+    run.pristine =
+        !cipher() && (space.zeroes || (space.offset >= file.size() && file.grows_with_zeroes()));
     run.old = run.block;
     run.block = {Block::Kind::kData, space.offset + (run.begin - origin), 0};
     blocks_end_ = std::max(blocks_end_, space.offset + (locked_end(run) - origin));
@@ -527,7 +544,21 @@ class BlockMap {
   }
 
   Status write_data(const Call& call, const Run& run, const IoVec& from, uint64_t position) {
-    return table_.file().write(call, run.block.offset, from, position, run.end - run.begin);
+    return put(call, run, run.begin, from, position, run.end - run.begin);
+  }
+  /** Guest bytes from `at` on to where a run has them. */
+  Status put(const Call& call, const Run& run, uint64_t at, const IoVec& from, uint64_t position,
+             uint64_t length) {
+    const uint64_t host = host_of(run, at);
+    if (!cipher()) return table_.file().write(call, host, from, position, length);
+    return cipher()->encrypt(at, from, position, length,
+                             [&](uint64_t done, const uint8_t* bytes, size_t n) {
+                               return table_.file().write(call, host + done, bytes, n);
+                             });
+  }
+  Status put(const Call& call, const Run& run, uint64_t at, uint8_t* from, size_t length) {
+    const instar_iovec piece{from, length};
+    return put(call, run, at, IoVec(&piece, 1), 0, length);
   }
   /** What a fresh run's first and last block had around what is written now. */
   Status fill_around(const Call& call, const Run& run) {
@@ -541,25 +572,26 @@ class BlockMap {
     if (run.old.kind == Block::Kind::kPacked) {
       const auto whole = blocks_.take();
       INSTAR_CHECK(unpack(call, run, run.old, Bytes(whole.data(), whole.size())));
-      return table_.file().write(call, host_of(run, begin),
-                                 whole.data() + (begin - block_begin(begin)), end - begin);
+      return put(call, run, begin, whole.data() + (begin - block_begin(begin)), end - begin);
     }
     const bool below = run.old.kind == Block::Kind::kAbsent && backing_;
-    const uint64_t shown =
-        below ? std::clamp(std::min(guest_end(), backing_.size()), begin, end) : begin;
+    const uint64_t below_end = round_up(std::min(guest_end(), backing_.size()), 512);
+    const uint64_t shown = below ? std::clamp(below_end, begin, end) : begin;
     if (begin < shown) INSTAR_CHECK(check_backing());
     const auto buffer = fill_.take();
     for (uint64_t at = begin; at < shown; at += buffer.size()) {
       const auto n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), shown - at));
       INSTAR_CHECK(backing_.read(call, at, buffer.data(), n));
       if (run.pristine && is_zero(buffer.data(), n)) continue;
-      INSTAR_CHECK(table_.file().write(call, host_of(run, at), buffer.data(), n));
+      INSTAR_CHECK(put(call, run, at, buffer.data(), n));
     }
     return fill_zeroes(call, run, shown, end);
   }
   Status fill_zeroes(const Call& call, const Run& run, uint64_t begin, uint64_t end) {
     if (begin == end || run.pristine) return {};
-    return table_.file().write_zeroes(call, host_of(run, begin), end - begin, 0);
+    if (!cipher()) return table_.file().write_zeroes(call, host_of(run, begin), end - begin, 0);
+    std::vector<uint8_t> zeroes(end - begin);  // less than a block
+    return put(call, run, begin, zeroes.data(), zeroes.size());
   }
   /** Where guest byte `at`, of the run's blocks, lies. */
   static uint64_t host_of(const Run& run, uint64_t at) { return run.block.offset + at - run.begin; }
@@ -571,7 +603,7 @@ class BlockMap {
   Status zero_run(const Call& call, const Run& run, uint32_t flags) requires kWritable {
     if (shows_zeroes(run)) return {};
     if (run.block.kind == Block::Kind::kBroken) return fail(EIO, errno_text(EIO));
-    if (in_place(run)) {
+    if (in_place(run) && !cipher()) {
       {
         const std::lock_guard lock(mutex_);
         INSTAR_CHECK(begin_change(call));

@@ -32,6 +32,7 @@ struct MemoryDisk {
   std::vector<uint8_t> bytes;
   uint64_t reads = 0, writes = 0, zeroes = 0, discards = 0, flushes = 0, resizes = 0;
   int fail_with = 0;           ///< not 0: every request fails with this errno
+  uint64_t room = UINT64_MAX;  ///< it can't be longer
   Journal* journal = nullptr;  ///< where changes are recorded, if anywhere; one thread then
   uint32_t number = 0;         ///< of this disk there
 };
@@ -58,7 +59,7 @@ class MemoryNode {
   }
   Status write(const Call&, uint64_t offset, IoVec from, uint32_t) {
     return request(disk_->writes, [&]() -> Status {
-      reach(offset + from.length());
+      INSTAR_CHECK(reach(offset, from.length()));
       from.copy_out(0, disk_->bytes.data() + offset, from.length());
       note_write(offset, from.length());
       return {};
@@ -66,7 +67,7 @@ class MemoryNode {
   }
   Status write_zeroes(const Call&, uint64_t offset, uint64_t length, uint32_t) {
     return request(disk_->zeroes, [&]() -> Status {
-      reach(offset + length);
+      INSTAR_CHECK(reach(offset, length));
       std::fill_n(disk_->bytes.begin() + static_cast<int64_t>(offset), length, uint8_t{0});
       note_write(offset, length);
       return {};
@@ -83,6 +84,7 @@ class MemoryNode {
   }
   Status resize(const Call&, uint64_t size, uint32_t, uint32_t, const instar_progress*) {
     return request(disk_->resizes, [&]() -> Status {
+      if (size > disk_->room) return fail(ENOSPC, errno_text(ENOSPC));
       disk_->bytes.resize(size);
       note(Journal::Kind::kResize, size);
       return {};
@@ -125,8 +127,11 @@ class MemoryNode {
     const uint8_t* data = disk_->bytes.data() + offset;
     note(Journal::Kind::kWrite, offset, std::vector<uint8_t>(data, data + length));
   }
-  void reach(uint64_t end) {
-    if (disk_->bytes.size() < end) disk_->bytes.resize(end);
+  Status reach(uint64_t offset, uint64_t length) {
+    if (length > disk_->room || offset > disk_->room - length)
+      return fail(ENOSPC, errno_text(ENOSPC));
+    if (disk_->bytes.size() < offset + length) disk_->bytes.resize(offset + length);
+    return {};
   }
   bool hole(uint64_t at, uint64_t length) const {
     const auto& bytes = disk_->bytes;

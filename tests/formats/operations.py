@@ -5,8 +5,8 @@ import json
 import random
 import re
 import shutil
-import subprocess
 
+import readers
 import samples
 from harness.tool import Result, differences, without_length
 from table import KIB, MIB
@@ -68,6 +68,10 @@ class Operations:
                 yield self.command(command)
         if row.creates and row.preallocates:
             yield from self.preallocated()
+        if row.packs:
+            yield from self.packed()
+        if row.base:
+            yield from self.backed()
 
     def is_own(self, command):
         return any(" ".join(command).format(self.image, f=self.row.format).startswith(own) for own in self.row.own)
@@ -109,17 +113,17 @@ class Operations:
                     yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *results)
             if "map" in self.row.own:
                 yield f"map says what there is, made by {maker.label}", self.mapped(folder)
-        if self.row.seven_zip:
-            yield "7z reads what ours wrote", self.seven_zip(self.folders["ours"])
+        yield from self.read_by_others(self.image)
 
-    def seven_zip(self, folder):
-        """A reader that shares no code with either tool."""
-        shutil.copyfile(folder / self.image, folder / f"image.{self.row.seven_zip}")
-        with open(folder / "out.raw", "wb") as out:
-            done = subprocess.run(["7z", "e", "-so", folder / f"image.{self.row.seven_zip}"], stdout=out, stderr=subprocess.PIPE, check=False)
-        if done.returncode:
-            return [f"7z: {done.stderr.decode(errors='replace').strip()}"]
-        return self.is_content((folder / "out.raw").read_bytes())
+    def read_by_others(self, image):
+        path = self.folders["ours"] / image
+        if self.row.seven_zip:
+            yield f"7z reads {image}", self.other_content(*readers.seven_zip(path, self.row.seven_zip))
+        if self.row.libyal:
+            yield f"libyal reads {image}", self.other_content(*readers.libyal(path, self.row.format))
+
+    def other_content(self, read, error):
+        return self.is_content(read) if read is not None else [error]
 
     def found(self):
         """An image that is only read."""
@@ -201,6 +205,81 @@ class Operations:
             yield f"preallocation={mode} allocates", [] if used >= self.row.size else [f"{used} of {self.row.size} bytes"]
             self.tool.must("convert", "-n", "-O", self.row.format, "source.raw", "space", cwd=space.parent)
             yield f"written after preallocation={mode}", self.reads(self.oracle, space.parent, "space")
+
+    def packed(self):
+        """Compressed clusters, which the genuine tool's exit status does not always tell of."""
+        for maker in (self.oracle, self.tool):
+            folder = self.folders[maker.label]
+            made = maker.run("convert", "-c", "-O", self.row.format, *self.options(), "source.raw", "packed", cwd=folder)
+            if maker is self.tool:
+                yield "convert -c", [str(made)] if made.status else []
+                yield "convert -c packs", [] if (folder / "packed").stat().st_size < 3 * MIB else ["it is no smaller"]
+            for reader in (self.oracle, self.tool):
+                yield f"{reader.label} reads what {maker.label} packed", self.reads(reader, folder, "packed")
+            results = [tool.run("map", "--output=json", "packed", cwd=folder) for tool in (self.oracle, self.tool)]
+            yield f"map of what {maker.label} packed", differences("map", *results)
+            yield f"{maker.label}'s packed clusters are overwritten by ours", self.overwritten(folder, "packed")
+        yield from self.read_by_others("packed")
+
+    def overwritten(self, folder, image):
+        """Pieces of clusters, some of which begin inside a sector."""
+        shutil.copyfile(folder / image, folder / "changed")
+        return self.scribbled(self.tool, folder, "changed", self.oracle)
+
+    def scribbled(self, writer, folder, image, *judges):
+        """Bytes here and there, and the rest as it was."""
+        writer.must("bench", "-w", "-c", 20, "-s", 3000, "-S", 70000, "--pattern", 7, "-f", self.row.format, "-q", image, cwd=folder)
+        before, self.data = self.data, scribble(self.data)
+        problems = [problem for judge in judges for problem in self.reads(judge, folder, image)]
+        self.data = before
+        return problems
+
+    def backed(self):
+        """Overlays: of each tool, and what is written to them by each, is read by both; then it goes into the base."""
+        both = (self.oracle, self.tool)
+        for maker in both:
+            folder = self.folders[maker.label]
+            self.oracle.must("convert", "-O", self.row.base, "source.raw", "base", cwd=folder)
+            for name in ("overlay", "second"):
+                maker.must("create", "-q", "-f", self.row.format, *self.options(), "-b", "base", "-F", self.row.base, name, cwd=folder)
+            for reader in both:
+                yield f"{reader.label} reads an overlay of {maker.label}", self.reads(reader, folder, "overlay")
+            yield f"{maker.label} writes to its overlay", self.scribbled(maker, folder, "overlay", *both)
+            yield f"ours writes to an overlay of {maker.label}", self.scribbled(self.tool, folder, "second", *both)
+            for args in (("info", "overlay"), ("info", "--backing-chain", "--output=json", "overlay"), ("map", "--output=json", "overlay"), ("map", "second")):
+                yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *(tool.run(*args, cwd=folder) for tool in both))
+        yield from self.committed()
+
+    def committed(self):
+        yield "commit", differences("commit", *self.both("commit", "overlay"))
+        before, self.data = self.data, scribble(self.data)
+        for label, folder in self.folders.items():
+            yield f"base after {label}'s commit", self.reads(self.oracle, folder, "base")
+            # Of a vmdk overlay, which does not know a changed base any more, nothing is read.
+            for args in (("compare", "overlay", "base"), ("map", "--output=json", "overlay"))[: 1 if self.row.format == "vmdk" else 2]:
+                yield f"{' '.join(args)} after {label}'s commit", differences(args[0], *(tool.run(*args, cwd=folder) for tool in (self.oracle, self.tool)))
+        self.data = before
+        yield "rebase -u", differences("rebase", *self.both("rebase", "-u", "-b", "source.raw", "-F", "raw", "overlay"))
+
+
+class OtherReaders(Operations):
+    """Images of ours, plain and compressed, for readers that share no code with either tool."""
+
+    def __call__(self, top):
+        self.folders["ours"] = top
+        self.data = content(self.row.size)
+        (top / "source.raw").write_bytes(self.data)
+        for image, *pack in (("plain",), ("packed", "-c")):
+            self.tool.must("convert", *pack, "-O", self.row.format, *self.options(), "source.raw", image, cwd=top)
+            yield from self.read_by_others(image)
+
+
+def scribble(data):
+    """What bench -w -c 20 -s 3000 -S 70000 --pattern 7 makes of it."""
+    changed = bytearray(data)
+    for begin in range(0, 20 * 70000, 70000):
+        changed[begin : begin + 3000] = bytes((7,)) * 3000
+    return bytes(changed)
 
 
 def length(path):

@@ -4,44 +4,13 @@
 #include <algorithm>
 #include <string_view>
 
+#include "sdk/cpp/encrypt_options.hpp"
+
 namespace instar::qcow2 {
 namespace {
 
 const char* scheme_of(uint32_t method) {
   return method == kCryptAes ? "aes" : "luks";
-}
-
-/** Only of an encrypted image anybody looks at them. */
-Status refuse_others(const sdk::Options& options) {
-  if (!options.has("encrypt.*")) return {};
-  const std::string other = options.text("encrypt.*");
-  const std::string name = other.substr(0, other.find('.'));
-  if (name == "format" || name == "key-secret")
-    return fail(EINVAL, "Parameters '", name, ".*' are unexpected");
-  return fail(EINVAL, "Parameter '", name, "' is unexpected");
-}
-
-/** The format that the user names must be the image's. */
-Status check_format(const sdk::Options& options, const Header& header) {
-  if (!options.has("encrypt.format")) return {};
-  const std::string wanted = options.text("encrypt.format");
-  if (header.crypt_method == kCryptNone)
-    return fail(EINVAL, "No encryption in image header, but options specified format '", wanted,
-                "'");
-  const char* found = scheme_of(header.crypt_method);
-  if (wanted != found)
-    return fail(EINVAL, "Header reported '", found, "' encryption format but options specify '",
-                wanted, "'");
-  return {};
-}
-
-/** `options` are the user's for the scheme. */
-sdk::EncryptionRequest request_of(const char* scheme, const sdk::SubOptions& options) {
-  sdk::EncryptionRequest request;
-  request.scheme = scheme;
-  request.option_prefix = kEncryptPrefix;
-  request.options = options.abi();
-  return request;
 }
 
 /** A message as the kernel's errors are told. */
@@ -87,15 +56,16 @@ ContentCipher::ContentCipher(sdk::Encryption scheme, bool counts_host)
 
 Result<std::unique_ptr<ContentCipher>> ContentCipher::open(const sdk::OpenContext& context,
                                                            const Header& header, HostFile& file) {
-  INSTAR_CHECK(check_format(context.options(), header));
-  if (header.crypt_method == kCryptNone) return std::unique_ptr<ContentCipher>();
-  INSTAR_CHECK(refuse_others(context.options()));
+  const bool encrypted = header.crypt_method != kCryptNone;
+  const char* scheme_name = encrypted ? scheme_of(header.crypt_method) : "";
+  INSTAR_CHECK(sdk::check_encrypt_options(context.options(), scheme_name));
+  if (!encrypted) return std::unique_ptr<ContentCipher>();
   const bool luks = header.crypt_method == kCryptLuks;
   if (luks && !header.crypto)
     return fail(EINVAL, "Missing CRYPTO header for crypt method ", header.crypt_method);
   EncryptionHeader store(file, header.crypto.value_or(CryptoExtension{}));
-  const sdk::SubOptions options(context.options(), kEncryptPrefix);
-  auto request = request_of(scheme_of(header.crypt_method), options);
+  const sdk::SubOptions options = sdk::encrypt_options(context.options());
+  auto request = sdk::encryption_request(scheme_name, options);
   if (luks) request.header = &store;
   if (context.has_flag(INSTAR_OPEN_NO_IO)) request.flags = INSTAR_ENCRYPTION_DESCRIBE;
   INSTAR_TRY(auto scheme, sdk::Encryption::open(context.host(), context.call(), request));
@@ -105,7 +75,7 @@ Result<std::unique_ptr<ContentCipher>> ContentCipher::open(const sdk::OpenContex
 Status ContentCipher::amend(const Call& call, const sdk::Options& options, const Header& header,
                             HostFile& file, bool force) {
   EncryptionHeader store(file, header.crypto.value_or(CryptoExtension{}));
-  const sdk::SubOptions own(options, kEncryptPrefix);
+  const sdk::SubOptions own = sdk::encrypt_options(options);
   return cipher_.scheme().amend(call, own.abi(), store, force);
 }
 
@@ -123,30 +93,17 @@ Status ContentCipher::write(const Call& call, HostFile& data, uint64_t guest, ui
 }
 
 Result<EncryptionChoice> read_encryption(const sdk::Options& options) {
-  const bool legacy = options.flag("encryption");
-  if (legacy && options.has("encrypt.format"))
-    return fail(EINVAL,
-                "'encrypt.format' and its alias 'encryption' can't be used at the same time");
-  const sdk::SubOptions own(options, kEncryptPrefix);
-  if (!legacy && !options.has("encrypt.format")) {
-    if (own.empty()) return EncryptionChoice{};
-    return fail(EINVAL, "Parameter 'encrypt.format' is missing");
-  }
-  const std::string format = options.text("encrypt.format", "aes");
-  if (format == "luks") return EncryptionChoice{kCryptLuks, "luks"};
-  if (format != "aes" && format != "qcow")
-    return fail(EINVAL, "Parameter 'format' does not accept value '", format, "'");
-  for (const auto& option : sdk::Options(own.abi()))
-    if (std::string_view(option.name) != "format" && std::string_view(option.name) != "key-secret")
-      return fail(EINVAL, "Parameter '", kEncryptPrefix, option.name, "' is unexpected");
-  return EncryptionChoice{kCryptAes, "aes"};
+  INSTAR_TRY(const std::string_view scheme, sdk::chosen_encryption(options));
+  if (scheme.empty()) return EncryptionChoice{};
+  const CryptMethod method = scheme == "luks" ? kCryptLuks : kCryptAes;
+  return EncryptionChoice{method, scheme_of(method)};
 }
 
 Result<uint64_t> measure_encryption(const sdk::Host& host, const Call& call,
                                     const EncryptionChoice& choice, const sdk::Options& options) {
   if (choice.method == kCryptNone) return uint64_t{0};
-  const sdk::SubOptions own(options, kEncryptPrefix);
-  return sdk::Encryption::measure(host, call, request_of(choice.scheme, own));
+  const sdk::SubOptions own = sdk::encrypt_options(options);
+  return sdk::Encryption::measure(host, call, sdk::encryption_request(choice.scheme, own));
 }
 
 Result<std::optional<CryptoExtension>> create_encryption(const sdk::CreateContext& context,
@@ -155,8 +112,8 @@ Result<std::optional<CryptoExtension>> create_encryption(const sdk::CreateContex
                                                          uint64_t length) {
   std::optional<CryptoExtension> where;
   if (choice.method == kCryptNone) return where;
-  const sdk::SubOptions own(context.options(), kEncryptPrefix);
-  auto request = request_of(choice.scheme, own);
+  const sdk::SubOptions own = sdk::encrypt_options(context.options());
+  auto request = sdk::encryption_request(choice.scheme, own);
   EncryptionHeader store(file, offset, length);
   if (choice.method == kCryptLuks) request.header = &store;
   // Opened with the new key, and the key wiped at once.

@@ -14,9 +14,6 @@
 
 namespace instar::qcow2 {
 
-/** What stands before the names of the encryption's options. */
-inline constexpr const char* kEncryptPrefix = "encrypt.";
-
 /** The scheme's header in the image file: `where` as the header extension says it. */
 class EncryptionHeader final : public sdk::HeaderStore {
  public:
