@@ -20,11 +20,12 @@ NOT_RESIZED = tuple(("vmdk", f"subformat={name}", f"A vmdk image of the type '{n
 MEASURED = (
     "vdi", "vdi static=on", "vdi preallocation=falloc", "vpc", "vpc force_size=on", "vpc subformat=fixed", "vpc preallocation=falloc", "vhdx", "vhdx block_size=1M,log_size=3M",
     "vhdx subformat=fixed", "vhdx preallocation=falloc", "vmdk", "vmdk preallocation=falloc", "vmdk subformat=monolithicFlat", "vmdk subformat=twoGbMaxExtentSparse",
-    "vmdk subformat=twoGbMaxExtentFlat", "qed", "qed cluster_size=4k,table_size=1",
+    "vmdk subformat=twoGbMaxExtentFlat", "qed", "qed cluster_size=4k,table_size=1", "qcow",
 )
 NOT_MEASURED = (
     ("vmdk", "subformat=streamOptimized", "How large a streamOptimized image is depends on how well its content packs"),
     ("qed", "preallocation=full", "Preallocation is not possible for qed images"),
+    ("qcow", "preallocation=full", "Preallocation is not possible for qcow images"),
     ("vdi", "preallocation=metadata", "Unsupported preallocation mode: metadata"),
 )
 

@@ -2,6 +2,7 @@
 #include "plugins/formats/qcow/image.hpp"
 
 #include "sdk/cpp/encrypt_options.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -102,14 +103,16 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   return image;
 }
 
-Status Image::create(sdk::CreateContext& context) {
-  const sdk::Options options = context.options();
+namespace {
+
+/** Of a new image. Checks all options but the key's. */
+Result<Header> new_header(const sdk::Options& options, uint64_t size) {
   INSTAR_TRY(const std::string_view scheme, sdk::chosen_encryption(options));
   const std::string backing = options.text("backing_file");
   Header header{};
   header.magic = kMagic;
   header.version = kVersion;
-  header.size = sdk::round_up(options.number("size"), kSector);
+  header.size = sdk::round_up(size, kSector);
   header.cluster_bits = backing.empty() ? kDefaultClusterBits : kOverlayClusterBits;
   header.l2_bits = backing.empty() ? kDefaultL2Bits : kOverlayL2Bits;
   header.crypt_method = scheme.empty() ? kCryptNone : kCryptAes;
@@ -122,6 +125,21 @@ Status Image::create(sdk::CreateContext& context) {
   if (scheme == "luks") return fail(EINVAL, "Unsupported encryption format");
   if (backing.size() > kLongestBackingName) return fail(EINVAL, "Backing file name too long");
   INSTAR_CHECK(check_size(header));
+  INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
+  if (mode == INSTAR_PREALLOCATION_OFF) return header;
+  return fail(ENOTSUP, "Preallocation is not possible for qcow images");
+}
+
+/** Whole sectors of L1 table. */
+uint64_t empty_length(const Header& header) {
+  return header.l1_table_offset + sdk::round_up(header.l1_entries() * sizeof(uint64_t), kSector);
+}
+
+}  // namespace
+
+Status Image::create(sdk::CreateContext& context) {
+  const sdk::Options options = context.options();
+  INSTAR_TRY(const Header header, new_header(options, options.number("size")));
   if (header.crypt_method == kCryptAes) {
     const sdk::SubOptions own = sdk::encrypt_options(options);
     // Opened with the new key, and the key wiped at once.
@@ -129,16 +147,38 @@ Status Image::create(sdk::CreateContext& context) {
                sdk::Encryption::create(context.host(), context.call(),
                                        sdk::encryption_request("aes", own)));
   }
-  INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
-  if (mode != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Preallocation is not possible for qcow images");
+  const std::string backing = options.text("backing_file");
   INSTAR_TRY(const NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
-  // Whole sectors of L1 table, which read as zeroes.
-  const uint64_t l1_bytes = sdk::round_up(header.l1_entries() * sizeof(uint64_t), kSector);
-  INSTAR_CHECK(file.resize(context.call(), header.l1_table_offset + l1_bytes));
+  INSTAR_CHECK(file.resize(context.call(), empty_length(header)));
   INSTAR_CHECK(file.write(context.call(), 0, &header, sizeof header));
   return file.write(context.call(), sizeof header, backing.data(), backing.size());
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "qcow"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  INSTAR_TRY(const Header header, new_header(options, size));
+  const uint64_t cluster = header.cluster_size();
+  const auto bytes = [&](const sdk::BlockCount& clusters, const sdk::BlockCount& tables) {
+    if (clusters.count() == 0) return empty_length(header);
+    const uint64_t table_bytes = sdk::round_up(header.l2_bytes(), cluster);
+    return sdk::round_up(empty_length(header), cluster) + tables.count() * table_bytes +
+           clusters.count() * cluster;
+  };
+  sdk::BlockCount all(cluster), all_tables(header.l2_reach());
+  all.add(0, header.size);
+  all_tables.add(0, header.size);
+  const uint64_t full = bytes(all, all_tables);
+  // What a backing file shares is not known.
+  if (source && options.has("backing_file")) return sdk::measured(full, full);
+  sdk::BlockCount used(cluster), used_tables(header.l2_reach());
+  INSTAR_CHECK(sdk::walk_data(source, size, [&](uint64_t begin, uint64_t end) {
+    used.add(begin, end);
+    used_tables.add(begin, end);
+  }));
+  return sdk::measured(bytes(used, used_tables), full);
 }
 
 bool Image::offers(std::string_view id) const {

@@ -14,6 +14,8 @@ class Image : public sdk::BlockMap<ClusterTable> {
  public:
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
+  static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
+                                                    sdk::NodeRef source);
 
   bool offers(std::string_view id) const;
   void info(sdk::JsonWriter& json) const;

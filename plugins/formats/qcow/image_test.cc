@@ -398,7 +398,7 @@ TEST(Fuzz, RandomDamageIsHarmless) {
     seeds.push_back(disk.bytes());
   }
   std::mt19937_64 random(1);
-  for (int round = sdk::testing::damage_rounds(1000); round > 0; --round) {
+  for (int round = sdk::testing::damage_rounds(400); round > 0; --round) {
     Disk disk;
     disk.bytes() = seeds[static_cast<size_t>(round) % seeds.size()];
     sdk::testing::damage(disk.bytes(), random, {0, kCluster, 1024});
