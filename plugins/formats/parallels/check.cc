@@ -49,6 +49,7 @@ Status Image::survey(Check& check) {
   return table().for_each(check.call, [&](uint64_t, uint64_t sector) -> Status {
     if (!table().inside(sector)) {
       check.outside = true;
+      check.last = std::max<uint64_t>(check.last, sector + table().header().tracks);
       return {};
     }
     check.first = std::min(check.first, sector);
@@ -136,18 +137,22 @@ Status Image::copy_cluster(const Check& check, uint64_t cluster, uint64_t from) 
   return table().store(check.call, cluster, {sdk::Block::Kind::kData, space.offset, 0});
 }
 
+/** Clusters that are far outside count only if there are no others, as for the genuine tool. */
 Status Image::count(const Check& check) {
   const uint64_t tracks = table().header().tracks;
   instar_check_result& result = check.result;
-  uint64_t last = UINT64_MAX;  // cluster
-  uint64_t after = 0;          // where what follows it should be
-  uint64_t end = check.end;
+  const bool none = check.first == UINT64_MAX && !check.repairs(INSTAR_FIX_ERRORS);
+  uint64_t end = none ? std::max(check.end, check.last) : check.end;
+  uint64_t next = UINT64_MAX;  // cluster
+  uint64_t after = 0;          // where it should be
   INSTAR_CHECK(table().for_each(check.call, [&](uint64_t cluster, uint64_t sector) -> Status {
+    const bool inside = table().inside(sector);
+    if (!inside && sector > end) return {};
     ++result.allocated_clusters;
-    if (last + 1 == cluster && cluster != 0 && after != sector) ++result.fragmented_clusters;
-    last = cluster;
+    if (cluster == next && sector != after) ++result.fragmented_clusters;
+    next = cluster + 1;
     after = sector + tracks;
-    if (table().inside(sector)) end = std::max(end, sector + tracks);
+    if (inside) end = std::max(end, after);
     return {};
   }));
   result.total_clusters = table().header().bat_entries;

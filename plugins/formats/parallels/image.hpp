@@ -30,6 +30,7 @@ class Image : public sdk::BlockMap<ClusterTable> {
     uint64_t first = UINT64_MAX;  ///< the first cluster's place
     uint64_t end = 0;             ///< behind the last cluster
     bool outside = false;         ///< some clusters are not in the file
+    uint64_t last = 0;            ///< behind the last of these
 
     /** @param kind enum instar_check_fix: what would repair it. */
     bool repairs(uint32_t kind) const { return (fix & kind) != 0; }
