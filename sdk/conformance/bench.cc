@@ -139,8 +139,11 @@ Result<instar_node> Bench::open_driver(const Store& store, uint32_t flags,
              bind_options(subject_.provide->open_options, filter ? subject_.options : ""));
   for (const auto& [name, text] : open_options())
     INSTAR_CHECK(bound.set(name, text));
-  if (kind() == INSTAR_KIND_PROTOCOL) INSTAR_CHECK(name_file(store.name, bound));
-  const auto items = bound.to_abi();
+  Members members;
+  if (kind() == INSTAR_KIND_PROTOCOL) INSTAR_CHECK(name_file(store.name, bound, members));
+  auto items = bound.to_abi();
+  for (const auto& [name, text] : members)
+    items.push_back({name.c_str(), text.c_str(), 0, INSTAR_OPTION_STRING, 0});
   auto files = std::make_shared<StoreHost>(store, flags);
   companion = files;
   const instar_open_args args{sizeof args,        flags,
@@ -172,16 +175,22 @@ std::vector<std::pair<std::string, std::string>> Bench::open_options() {
 }
 
 /** A protocol's open options for a plain name, as the host finds them. */
-Status Bench::name_file(const std::string& name, options::BoundOptions& bound) {
+Status Bench::name_file(const std::string& name, options::BoundOptions& bound, Members& members) {
   const auto parse = table<instar_protocol_ops>().parse_filename;
   if (parse == nullptr) return bound.set("filename", name);
   sdk::StringSink sink;
   sdk::OutgoingCall call;
   INSTAR_CHECK(call.status(parse(host(), call.abi(), name.c_str(), sink.abi())));
-  const sdk::JsonObject object(sink.text);
-  for (const auto& spec : subject_.provide->open_options)
-    if (const auto text = object.string(spec.name)) INSTAR_CHECK(bound.set(spec.name, *text));
-  return {};
+  Status status;
+  sdk::JsonObject(sink.text).each_member([&](const std::string& option, std::string_view value) {
+    const std::string text = sdk::JsonObject::text_of(value);
+    if (option.find('.') != option.npos)
+      members.emplace_back(option, text);
+    else
+      status = bound.set(option, text);
+    return !status;
+  });
+  return status;
 }
 
 Result<Opened> Bench::try_open(const Store& store, uint32_t flags) {

@@ -114,7 +114,9 @@ class Bench {
                                   std::vector<block::Child>& children,
                                   std::shared_ptr<void>& companion);
 
-  Status name_file(const std::string& name, options::BoundOptions& bound);
+  /** Options below one that is a prefix, such as "server.host". */
+  using Members = std::vector<std::pair<std::string, std::string>>;
+  Status name_file(const std::string& name, options::BoundOptions& bound, Members& members);
   const void* load_table();
 
   Settings settings_;
