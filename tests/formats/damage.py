@@ -42,7 +42,9 @@ class Damages:
             sound = (maker / "sound").read_bytes()
             self.extents = {extent.name: extent.read_bytes() for extent in maker.glob("sound-*")}
         else:
-            sound = samples.make(self.row.format, data, self.row.options)
+            parts = samples.make(self.row.format, data, self.row.options)
+            sound = parts.pop(self.row.damaged)
+            self.extents = {f"image{suffix}": part for suffix, part in parts.items()}
         for number in range(self.count):
             source = random.Random(f"{self.seed}:{self.row.name}:{number}")
             image, what = self.damaged(source, sound)
@@ -79,7 +81,7 @@ class Damages:
             results = []
             for tool in (self.oracle, self.tool):
                 folder = top / tool.label
-                (folder / "image").write_bytes(image)
+                (folder / f"image{self.row.damaged}").write_bytes(image)
                 (folder / "out").unlink(missing_ok=True)
                 prefix = LIMITS if args[0] == "convert" else OUTPUT_LIMIT
                 results.append(tool.run(*args, cwd=folder, prefix=prefix, timeout=WALL_SECONDS))

@@ -8,8 +8,9 @@ import random
 import subprocess
 
 from harness.tool import Tool, differences
+import samples
 from operations import content
-from table import MIB
+from table import MIB, ROWS
 
 RESIZED = (
     ("vdi", ""), ("vdi", "static=on"), ("vpc", "force_size=on"), ("vpc", ""), ("vpc", "subformat=fixed,force_size=on"), ("vhdx", "block_size=1M"),
@@ -46,6 +47,9 @@ class Own:
         for name in ("vpc", "vhdx"):
             yield f"instar create -b, {name}", lambda folder, name=name: self.differencing(folder, name)
             yield f"create -b as qemu-img, {name}", lambda folder, name=name: self.not_differencing(folder, name)
+        yield "vmdk, a parent with another CID", self.wrong_parent
+        yield "instar create -o preallocation", self.preallocated
+        yield "instar create of what no file can be", self.not_made
         yield "instar resize, refused", self.not_resized
         yield "instar measure, refused", self.not_measured
 
@@ -232,3 +236,37 @@ class Own:
                      ("create", "-f", name, "-o", "help", "child"), ("rebase", "-u", "-f", name, "-b", "base", "-F", name, "base"), ("commit", "-f", name, "base"),
                      ("measure", "-O", name, "-o", "backing_file=base", "--size", "5M")):
             yield " ".join(args), differences(args[0], *(tool.run(*args, cwd=folder) for tool in (self.oracle, self.strict)))
+
+    def wrong_parent(self, folder):
+        """What is the image's own is read, what would be its parent's is an error."""
+        for suffix, part in samples.make("vmdk", content(2 * MIB), "kind=chain,wrong=1").items():
+            (folder / f"image{suffix}").write_bytes(part)
+        for args in (("info", "image"), ("dd", "bs=64k", "count=1", "if=image", "of=out.raw"),
+                     ("compare", "image", "image-base"), ("check", "image")):
+            yield " ".join(args), differences(args[0], *(tool.run(*args, cwd=folder) for tool in (self.oracle, self.strict)))
+        for tool in (self.oracle, self.strict, self.tool):
+            done = tool.run("convert", "-O", "raw", "image", "new.raw", cwd=folder)
+            sound = done.status == 1 and "error while reading at byte" in done.err and done.err.endswith(": Invalid argument\n")
+            yield f"convert, {tool.label}", [] if sound else [str(done)]
+
+    def preallocated(self, folder):
+        """It takes the space, or says that it can't."""
+        luks = ("--object", "secret,id=s,data=x")
+        variants = {(row.format, row.options) for row in ROWS if row.creates} | {("raw", ""), ("qcow2", ""), ("qcow2", "extended_l2=on"), ("luks", "key-secret=s,iter-time=10")}
+        for name, options in sorted(variants):
+            for mode in ("falloc", "full"):
+                for path in folder.iterdir():
+                    path.unlink()
+                given = ",".join(filter(None, (options, f"preallocation={mode}")))
+                done = self.tool.run("create", "-q", "-f", name, *(luks if name == "luks" else ()), "-o", given, "image", 3 * MIB, cwd=folder)
+                used = sum(path.stat().st_blocks * 512 for path in folder.iterdir())
+                refused = done.status == 1 and not list(folder.iterdir()) and "reallocation" in done.err
+                yield f"{name} {given}", [] if refused or (done.status == 0 and used >= 3 * MIB) else [f"{used} bytes", str(done)]
+
+    def not_made(self, folder):
+        """Nothing is left."""
+        for tool in (self.tool, self.strict):
+            for size in ("7E", "300T"):
+                done = tool.run("create", "-q", "-f", "luks", "--object", "secret,id=s,data=x", "-o", "key-secret=s,iter-time=10", "image", size, cwd=folder)
+                sound = done.status == 1 and done.err.endswith(": image: The requested file size is too large\n") and not list(folder.iterdir())
+                yield f"luks of {size}, {tool.label}", [] if sound else [str(done), str(list(folder.iterdir()))]

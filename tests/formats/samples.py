@@ -117,15 +117,126 @@ def parallels(data, tracks=63, version=1, bitmap=0):
     return (header + struct.pack(f"<{len(table)}I", *table)).ljust(begin * SECTOR, b"\0") + body + (extension if bitmap else b"")
 
 
-MAKERS = {"bochs": bochs, "cloop": cloop, "dmg": dmg, "parallels": parallels}
+VMDK_DESCRIPTOR = """# Disk DescriptorFile
+version=1
+CID={cid:08x}
+parentCID={parent:08x}
+createType="{kind}"
+{hint}
+# Extent description
+{extents}
+
+# The Disk Data Base
+#DDB
+
+ddb.adapterType = "lsilogic"
+"""
+NO_PARENT = 0xFFFFFFFF
+
+
+def vmdk_descriptor(kind, extents, cid=0x1234ABCD, parent=NO_PARENT, hint=""):
+    return VMDK_DESCRIPTOR.format(kind=kind, extents=extents, cid=cid, parent=parent, hint=hint and f'parentFileNameHint="{hint}"').encode()
+
+
+def grains_of(data, grain):
+    """The numbers of those that are not all zero, with their bytes."""
+    pieces = (data[at : at + grain].ljust(grain, b"\0") for at in range(0, len(data), grain))
+    return [(number, piece) for number, piece in enumerate(pieces) if any(piece)]
+
+
+def tables_of(grains, count, per_table, first, step, entry):
+    """Tables of entries for `count` grains; table by table, None where nothing is. @param entry makes one of a grain's place"""
+    tables = [None] * -(-count // per_table)
+    for index, (number, _) in enumerate(grains):
+        table = tables[number // per_table] = tables[number // per_table] or [0] * per_table
+        table[number % per_table] = entry(first + index * step)
+    return tables
+
+
+def vmfs_sparse(data, grain=1):
+    """A COWD extent: header, directory and tables, then grains of `grain` sectors. Only tables with something in them are there."""
+    sectors = -(-len(data) // SECTOR)
+    grains = grains_of(data, grain * SECTOR)
+    count = -(-sectors // grain)
+    directory = -(-count // 4096)
+    tables_at = 4 + -(-directory * 4 // SECTOR)
+    used = len({number // 4096 for number, _ in grains})
+    tables = tables_of(grains, count, 4096, tables_at + used * 32, grain, lambda sector: sector)
+    offsets, at = [], tables_at
+    for table in tables:
+        offsets.append(at if table else 0)
+        at += 32 if table else 0
+    header = struct.pack("<4s6I", b"COWD", 1, 3, sectors, grain, 4, directory).ljust(4 * SECTOR, b"\0")
+    body = header + struct.pack(f"<{directory}I", *offsets).ljust((tables_at - 4) * SECTOR, b"\0")
+    body += b"".join(struct.pack("<4096I", *table) for table in tables if table)
+    return body + b"".join(piece for _, piece in grains)
+
+
+def se_sparse(data):
+    """Constant and volatile header, directory, tables of 4096 entries, grains of 4 KiB."""
+    sectors = -(-len(data) // SECTOR)
+    grains = grains_of(data, 8 * SECTOR)
+    count = -(-sectors // 8)
+    tables = tables_of(grains, count, 4096, 0, 1, lambda number: 3 << 60 | (number & 0xFFF) << 48 | number >> 12)
+    directory_sectors = -(-len(tables) * 8 // SECTOR)
+    used = [table for table in tables if table]
+    tables_at = 2 + directory_sectors
+    grains_at = -(-(tables_at + len(used) * 64) // 8) * 8
+    entries, number = [], 0
+    for table in tables:
+        entries.append(0x1000000000000000 | number if table else 0)
+        number += bool(table)
+    header = struct.pack("<10Q", 0xCAFEBABE, 0x0000000200000001, sectors, 8, 64, 0, 0, 0, 0, 0)
+    header += struct.pack("<16Q", 1, 1, 0, 0, 0, 0, 2, directory_sectors, tables_at, len(used) * 64, 0, 0, 0, 0, grains_at, len(grains) * 8)
+    body = header.ljust(SECTOR, b"\0") + struct.pack("<4Q", 0xCAFECAFE, len(used), 0, 0).ljust(SECTOR, b"\0")
+    body += struct.pack(f"<{len(entries)}Q", *entries).ljust(directory_sectors * SECTOR, b"\0")
+    body += b"".join(struct.pack("<4096Q", *table) for table in used)
+    return body.ljust(grains_at * SECTOR, b"\0") + b"".join(piece for _, piece in grains)
+
+
+def hosted_sparse(data, version=3, cid=0x1234ABCD, parent=NO_PARENT, hint=""):
+    """A monolithic extent with its descriptor inside: one directory, all tables, grains of 64 KiB."""
+    sectors = -(-len(data) // SECTOR)
+    grains = grains_of(data, 65536)
+    count = -(-sectors // 128)
+    directory = -(-count // 512)
+    tables_at = 21 + -(-directory * 4 // SECTOR)
+    overhead = -(-(tables_at + directory * 4) // 128) * 128
+    tables = tables_of(grains, count, 512, overhead, 128, lambda sector: sector)
+    header = struct.pack("<4sIIQQQQIQQQB4sH", b"KDMV", version, 1, sectors, 128, 1, 20, 512, 0, 21, overhead, 0, b"\n \r\n", 0)
+    text = vmdk_descriptor("monolithicSparse", f'RW {sectors} SPARSE "image.vmdk"', cid, parent, hint)
+    body = header.ljust(SECTOR, b"\0") + text.ljust(20 * SECTOR, b"\0")
+    body += struct.pack(f"<{directory}I", *(tables_at + i * 4 for i in range(directory))).ljust((tables_at - 21) * SECTOR, b"\0")
+    body += b"".join(struct.pack("<512I", *(table or [0] * 512)) for table in tables)
+    return body.ljust(overhead * SECTOR, b"\0") + b"".join(piece for _, piece in grains)
+
+
+def vmdk(data, kind="vmfs", **options):
+    """All files of an image, by what follows the image's name."""
+    sectors = -(-len(data) // SECTOR)
+    if kind == "v3":
+        return {"": hosted_sparse(data, **options)}
+    if kind == "chain":  # the parent has all but the first MiB; a grain of zeroes hides nothing
+        middle = 1 << 20
+        cid = 0x55AA1234
+        wrong = options.get("wrong", 0)
+        return {"": hosted_sparse(data[:middle].ljust(len(data), b"\0"), 1, 0x1111, cid + wrong, "image-base"), "-base": hosted_sparse(bytes(middle) + data[middle:], 1, cid)}
+    extent, line = {"vmfs": (data.ljust(sectors * SECTOR, b"\0"), "VMFS"), "vmfsSparse": (None, "VMFSSPARSE"), "seSparse": (None, "SESPARSE")}[kind]
+    if extent is None:
+        extent = vmfs_sparse(data, **options) if kind == "vmfsSparse" else se_sparse(data)
+    return {"": vmdk_descriptor(kind, f'RW {sectors} {line} "image-extent"'), "-extent": extent}
+
+
+MAKERS = {"vmdk": vmdk, "bochs": bochs, "cloop": cloop, "dmg": dmg, "parallels": parallels}
 
 
 def make(name, data, options=""):
-    """@param options keyword=value, separated by commas"""
+    """The files of an image, by what follows its name. @param options keyword=value, separated by commas"""
     given = (pair.split("=") for pair in options.split(",") if pair)
-    return MAKERS[name](data, **{key: int(value) if value.isdigit() else value for key, value in given})
+    made = MAKERS[name](data, **{key: int(value) if value.isdigit() else value for key, value in given})
+    return made if isinstance(made, dict) else {"": made}
 
 
 if __name__ == "__main__":  # samples.py FORMAT OPTIONS INPUT OUTPUT
     with open(sys.argv[3], "rb") as source, open(sys.argv[4], "wb") as target:
-        target.write(make(sys.argv[1], source.read(), sys.argv[2]))
+        target.write(make(sys.argv[1], source.read(), sys.argv[2])[""])

@@ -24,6 +24,7 @@ class Row(NamedTuple):
     libyal: bool = False  # it reads the variant
     packs: bool = False  # clusters may be compressed
     base: str = ""  # a format that its backing file can have
+    damaged: str = ""  # which file of a sample the fields are of, by what follows its name
     own: tuple = ()  # commands that know more of the image than the genuine tool, on purpose
 
     @property
@@ -74,6 +75,12 @@ ROWS = (
     Row("vmdk", "subformat=twoGbMaxExtentSparse,adapter_type=buslogic", fields=words(0, 120), own=LARGE, libyal=True),
     Row("vmdk", "subformat=twoGbMaxExtentFlat,adapter_type=legacyESX", fields=words(0, 120), own=LARGE, libyal=True),
     Row("vmdk", "subformat=streamOptimized", fields=VMDK, preallocates=False, own=(*LARGE, "bench"), libyal=True),
+    Row("vmdk", "kind=vmfs", fields=words(0, 60), creates=False, own=LARGE),
+    Row("vmdk", "kind=vmfsSparse", fields=words(4, 6) + words(4 * 512, 2) + words(5 * 512, 4), damaged="-extent", creates=False, own=LARGE),
+    Row("vmdk", "kind=vmfsSparse,grain=8", creates=False, own=LARGE),
+    Row("vmdk", "kind=seSparse", fields=words(0, 26, 8) + words(512, 5, 8) + words(1024, 2, 8) + words(1536, 5, 8), damaged="-extent", creates=False, own=LARGE),
+    Row("vmdk", "kind=v3", fields=VMDK, creates=False, own=LARGE),
+    Row("vmdk", "kind=chain", creates=False, own=LARGE),
     Row("qed", fields=QED, preallocates=False, base="raw"),
     Row("qed", "cluster_size=4k,table_size=2", fields=QED_SMALL, preallocates=False, base="raw"),
     Row("qed", size=0, preallocates=False),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "plugins/protocols/file/file_node.hpp"
 #include "plugins/protocols/file/temp_dir.hpp"
@@ -55,6 +56,12 @@ TEST(FileCreate, Preallocates) {
             "Unsupported preallocation mode: metadata");
   EXPECT_EQ(error(dir.path("b"), OptionList().text("preallocation", "bogus")),
             "invalid parameter value: bogus");
+}
+
+TEST(FileCreate, LeavesNothingOfAFileThatCouldNotBeMade) {
+  const TempDir dir;
+  EXPECT_NE(error(dir.path("a"), OptionList().number("size", INT64_MAX - 1023)), "");
+  EXPECT_NE(::access(dir.path("a").c_str(), F_OK), 0);
 }
 
 TEST(FileCreate, TakesHints) {

@@ -59,6 +59,11 @@ Status check_options(const Options& options, uint32_t flags) {
   return {};
 }
 
+/** As qemu-img nothing may be added to messages. */
+bool names_holders(const sdk::Host& host) {
+  return host.service<instar_output_ops>(INSTAR_OUTPUT_ID) != nullptr && !host.strict();
+}
+
 /** While a file is made, only its size is nobody else's business. */
 constexpr Permissions kCreating = {INSTAR_PERMISSION_WRITE | INSTAR_PERMISSION_RESIZE,
                                    INSTAR_PERMISSION_ALL & ~INSTAR_PERMISSION_RESIZE};
@@ -83,6 +88,15 @@ void set_extent_size_hint(const Call& call, int fd, const Options& options) {
   call.warn(cat("Failed to set extent size hint: ", sdk::errno_text(errno)));
 }
 
+Status remove_file(const std::string& filename) {
+  struct stat st {};
+  if (::lstat(filename.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
+    return fail(ENOENT, filename, " is not a regular file");
+  if (::unlink(filename.c_str()) != 0)
+    return fail(errno, "Error when deleting file ", filename, ": ", sdk::errno_text(errno));
+  return {};
+}
+
 Status create_file(const CreateContext& context, const std::string& filename) {
   const Call& call = context.call();
   const Options options = context.options();
@@ -103,12 +117,15 @@ Status create_file(const CreateContext& context, const std::string& filename) {
     return fail(EINVAL, "'file' driver requires '", filename, "' to be a regular file");
   // Locked before it is truncated: another process may be using it.
   INSTAR_CHECK(
-      ImageLocks(fd.get(), filename, Locking::kAuto, !context.host().strict()).set(kCreating));
+      ImageLocks(fd.get(), filename, Locking::kAuto, names_holders(context.host())).set(kCreating));
   if (::ftruncate(fd.get(), 0) != 0)
     return fail(errno, "Could not resize file: ", sdk::errno_text(errno));
   if (options.flag("nocow")) turn_off_cow(fd.get());
   set_extent_size_hint(call, fd.get(), options);
-  return resize_file(call, fd.get(), sdk::round_up(size, 512), mode, nullptr);
+  Status sized = resize_file(call, fd.get(), sdk::round_up(size, 512), mode, nullptr);
+  // A file that is not as long as it was asked for is of no use to anybody.
+  if (!sized) (void)remove_file(filename);
+  return sized;
 }
 
 /** A device exists already: it has to be large enough, and loses its first sector, so that what
@@ -121,7 +138,7 @@ Status create_device(const CreateContext& context, Kind kind, const std::string&
   auto opened = open_file(kind, filename, INSTAR_OPEN_WRITE);
   if (!opened) return sdk::creates_nothing(kind_name(kind), opened.error());
   const int fd = opened->fd.get();
-  INSTAR_CHECK(ImageLocks(fd, filename, Locking::kAuto, !context.host().strict())
+  INSTAR_CHECK(ImageLocks(fd, filename, Locking::kAuto, names_holders(context.host()))
                    .set({kCreating.used, INSTAR_PERMISSION_ALL}));
   INSTAR_CHECK(resize_device(fd, options.number("size"), mode, false));
   INSTAR_TRY(const uint64_t length, length_of(fd));
@@ -141,7 +158,7 @@ Result<std::unique_ptr<Driver<kind>>> Driver<kind>::open(OpenContext& context) {
   INSTAR_TRY(const Locking locking, parse_locking(options));
   INSTAR_CHECK(check_options(options, flags));
   INSTAR_TRY(OpenFile file, open_file(kind, filename, flags));
-  ImageLocks locks(file.fd.get(), filename, locking, !context.host().strict());
+  ImageLocks locks(file.fd.get(), filename, locking, names_holders(context.host()));
   if ((flags & INSTAR_OPEN_DEFER_LOCKS) == 0) INSTAR_CHECK(locks.set(permissions_of(flags)));
   if (auto length = length_of(file.fd.get()); !length)
     return fail(length.error().code,
@@ -159,13 +176,7 @@ Status Driver<kind>::create(CreateContext& context) {
 
 template <Kind kind>
 Status Driver<kind>::remove(sdk::Host, const std::string& name) {
-  const std::string filename = strip_scheme(kind, name);
-  struct stat st {};
-  if (::lstat(filename.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
-    return fail(ENOENT, filename, " is not a regular file");
-  if (::unlink(filename.c_str()) != 0)
-    return fail(errno, "Error when deleting file ", filename, ": ", sdk::errno_text(errno));
-  return {};
+  return remove_file(strip_scheme(kind, name));
 }
 
 template <Kind kind>
