@@ -190,9 +190,13 @@ class BlockMap {
     const std::lock_guard lock(mutex_);
     size_t count = 0;
     for (uint64_t at = offset; at < offset + length && count < max; ++count) {
-      const auto run = next_run(call, at, offset + length);
+      auto run = next_run(call, at, offset + length);
       if (!run && count > 0) break;  // what lies before it is known
       if (!run) return run.error();
+      // Where the backing file ends, another layer is the one that makes zeroes of nothing.
+      const uint64_t below = round_up(backing_ ? backing_.size() : 0, 512);
+      if (run->block.kind == Block::Kind::kAbsent && at < below)
+        run->end = std::min(run->end, below);
       out[count] = {run->end - at, 0, 0, 0};
       describe(*run, out[count]);
       at = run->end;

@@ -249,6 +249,8 @@ class Operations:
             yield f"ours writes to an overlay of {maker.label}", self.scribbled(self.tool, folder, "second", *both)
             for args in (("info", "overlay"), ("info", "--backing-chain", "--output=json", "overlay"), ("map", "--output=json", "overlay"), ("map", "second")):
                 yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *(tool.run(*args, cwd=folder) for tool in both))
+            maker.must("create", "-q", "-f", self.row.format, *self.options(), "-b", "base", "-F", self.row.base, "longer", 7 * MIB, cwd=folder)
+            yield f"map of an overlay of {maker.label} that is longer", differences("map", *(tool.run("map", "--output=json", "longer", cwd=folder) for tool in both))
         yield from self.committed()
 
     def committed(self):
