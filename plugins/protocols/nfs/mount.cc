@@ -11,7 +11,6 @@ namespace instar::nfs {
 namespace {
 
 using sdk::Call;
-using sdk::cat;
 using sdk::errno_text;
 using sdk::Error;
 using sdk::fail;

@@ -43,13 +43,14 @@ std::optional<uint64_t> number(std::string_view text) {
 Status read_parameters(std::string_view query, Settings& settings) {
   const auto parameters = sdk::query_parameters(query);
   if (!parameters) return fail(EINVAL, "Failed to parse NFS parameter");
-  for (const auto& [name, value] : *parameters) {
-    if (!value) continue;
-    if (!number(*value)) return fail(EINVAL, "Invalid value for NFS parameter: ", name);
+  for (const auto& parameter : *parameters) {
+    const std::string& name = parameter.name;
+    if (!parameter.value) continue;
+    if (!number(*parameter.value)) return fail(EINVAL, "Invalid value for NFS parameter: ", name);
     const auto known = std::find_if(kNumbers.begin(), kNumbers.end(),
                                     [&](const Number& one) { return one.parameter == name; });
     if (known == kNumbers.end()) return fail(EINVAL, "Unknown NFS parameter name: ", name);
-    settings.emplace_back(known->option, *value);
+    settings.emplace_back(known->option, *parameter.value);
   }
   return {};
 }
