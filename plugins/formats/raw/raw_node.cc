@@ -174,8 +174,53 @@ void RawNode::info(sdk::JsonWriter& json) const {
 bool RawNode::offers(std::string_view id) const {
   void* self = nullptr;
   if (id == INSTAR_MAP_ID) return !events_;
+  if (id == INSTAR_SNAPSHOT_ID) return file_.interface<void>(INSTAR_SNAPSHOT_ID, &self) != nullptr;
   if (id == INSTAR_RAWFD_ID) return file_.interface<void>(INSTAR_RAWFD_ID, &self) != nullptr;
   return true;
+}
+
+/** Snapshots are those of the file, where its protocol has them: function(table, its self, call). */
+template <class Function>
+Status RawNode::with_snapshots(const Call* call, Function function) const {
+  void* self = nullptr;
+  const auto* ops = file_.interface<instar_snapshot_ops>(INSTAR_SNAPSHOT_ID, &self);
+  if (ops == nullptr) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  sdk::OutgoingCall outgoing(call);
+  return outgoing.status(function(*ops, self, outgoing.abi()));
+}
+
+Result<std::string> RawNode::snapshot_list() const {
+  sdk::StringSink sink;
+  INSTAR_CHECK(with_snapshots(nullptr, [&](const auto& ops, void* self, instar_call* call) {
+    return ops.list(self, call, sink.abi());
+  }));
+  return std::move(sink.text);
+}
+
+Status RawNode::snapshot_create(const Call& call, std::string_view name, int64_t sec,
+                                int32_t nsec) const {
+  return with_snapshots(&call, [&](const auto& ops, void* self, instar_call* outgoing) {
+    return ops.create(self, outgoing, std::string(name).c_str(), sec, nsec);
+  });
+}
+
+Status RawNode::snapshot_apply(const Call& call, std::string_view id) const {
+  return with_snapshots(&call, [&](const auto& ops, void* self, instar_call* outgoing) {
+    return ops.apply(self, outgoing, std::string(id).c_str());
+  });
+}
+
+Status RawNode::snapshot_remove(const Call& call, std::string_view id,
+                                std::string_view name) const {
+  return with_snapshots(&call, [&](const auto& ops, void* self, instar_call* outgoing) {
+    return ops.remove(self, outgoing, std::string(id).c_str(), std::string(name).c_str());
+  });
+}
+
+Status RawNode::snapshot_load(const Call& call, std::string_view id) const {
+  return with_snapshots(&call, [&](const auto& ops, void* self, instar_call* outgoing) {
+    return ops.load(self, outgoing, std::string(id).c_str());
+  });
 }
 
 Status RawNode::rawfd(instar_rawfd& out) const {

@@ -38,6 +38,13 @@ class RawNode {
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
                      const instar_progress* progress) const;
   void info(sdk::JsonWriter& json) const;
+  sdk::Result<std::string> snapshot_list() const;
+  sdk::Status snapshot_create(const sdk::Call& call, std::string_view name, int64_t sec,
+                              int32_t nsec) const;
+  sdk::Status snapshot_apply(const sdk::Call& call, std::string_view id) const;
+  sdk::Status snapshot_remove(const sdk::Call& call, std::string_view id,
+                              std::string_view name) const;
+  sdk::Status snapshot_load(const sdk::Call& call, std::string_view id) const;
   sdk::Status rawfd(instar_rawfd& out) const;
   sdk::Result<size_t> prepare_write(const sdk::Call& call, uint64_t offset, uint64_t length,
                                     instar_placement* out, size_t max) const;
@@ -50,6 +57,8 @@ class RawNode {
   RawNode(sdk::NodeRef file, uint64_t offset, std::optional<uint64_t> fixed_size)
       : file_(file), events_(file), offset_(offset), fixed_size_(fixed_size) {}
   bool inside(uint64_t offset, uint64_t length) const;
+  template <class Function>
+  sdk::Status with_snapshots(const sdk::Call* call, Function function) const;
 
   const sdk::NodeRef file_;
   const sdk::DebugEvents events_;
