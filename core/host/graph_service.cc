@@ -7,6 +7,7 @@
 #include "core/host/map_joiner.hpp"
 #include "core/host/services.hpp"
 #include "core/host/session.hpp"
+#include "core/options/json_options.hpp"
 #include "sdk/cpp/call.hpp"
 
 namespace instar::host {
@@ -33,6 +34,12 @@ Result<block::OpenSpec> open_spec(const instar_image_spec& abi) {
   if (spec.image_opts && spec.format)
     return fail(EINVAL, "--image-opts and --format are mutually exclusive");
   spec.flags = abi.open_flags;
+  if (spec.image_opts && (spec.flags & INSTAR_OPEN_FORCE_SHARE) != 0) {
+    const auto said = options::read_image_options(spec.filename).flat;
+    const auto* share = said.if_contains("force-share");
+    if (share != nullptr && *share != "on")
+      return fail(EINVAL, "--force-share/-U conflicts with image options");
+  }
   if (abi.snapshot != nullptr) spec.snapshot = abi.snapshot;
   spec.options = text(abi.options);
   if (abi.cache != nullptr) {

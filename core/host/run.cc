@@ -98,6 +98,9 @@ int run_command(Session& session, const registry::Provider& provider, int argc, 
                                  argc, 0, argv};
   sdk::OutgoingCall outgoing;
   outgoing.abi()->cancelled = interrupted();
+  outgoing.abi()->warn = [](instar_call*, const char* text, size_t length) {
+    Session::current().warn({text, length});
+  };
   const sdk::Call call(outgoing.abi());
   const int status = loader::call_plugin(call, provider.manifest().name, [&] {
     return loaded->ops->run(loaded->host, outgoing.abi(), &args);
@@ -134,10 +137,12 @@ int dispatch(Session& session, int argc, char** argv, size_t command) {
 }
 
 /** An image must not get the number of a standard stream that the caller closed: what is printed
- * would end in it. */
+ * would end in it. What stands there instead can't be used either: an image that comes from a closed
+ * stream, or goes to one, is an error. */
 void fill_standard_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::fcntl(stream, F_GETFD) < 0) (void)::open("/dev/null", O_RDWR);
+    if (::fcntl(stream, F_GETFD) < 0)
+      (void)::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 }  // namespace

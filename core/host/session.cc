@@ -83,6 +83,10 @@ void Session::print_error(std::string_view message, std::string_view hint) {
 
 void Session::print_warning(std::string_view message, std::string_view more_lines) const {
   static_cast<void>(standard_output_.flush());
+  warn(message, more_lines);
+}
+
+void Session::warn(std::string_view message, std::string_view more_lines) const {
   output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
                            ? output::json_message("warning", message, more_lines)
                            : output::warning_text(invocation_.base_name, message, more_lines));

@@ -53,6 +53,8 @@ class Session {
   /** To stderr; what stdout has so far goes out first, so that a log has them in order. */
   void print_error(std::string_view message, std::string_view hint);
   void print_warning(std::string_view message, std::string_view more_lines) const;
+  /** The same from any thread: what waits for standard output stays there. */
+  void warn(std::string_view message, std::string_view more_lines = {}) const;
 
  private:
   Invocation invocation_;

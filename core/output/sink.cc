@@ -15,7 +15,10 @@ FdSink::~FdSink() {
 }
 
 void FdSink::put(std::string_view text) {
-  if (status_ && !text.empty()) status_ = base::write_all(fd_, text);
+  if (!status_ || text.empty()) return;
+  status_ = base::write_all(fd_, text);
+  // A stream that the caller closed: nobody wants to know.
+  if (!status_ && status_.error().code == EBADF) status_ = {};
 }
 
 void FdSink::write(std::string_view text) {

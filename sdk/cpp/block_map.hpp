@@ -194,7 +194,7 @@ class BlockMap {
       if (!run && count > 0) break;  // what lies before it is known
       if (!run) return run.error();
       // Where the backing file ends, another layer is the one that makes zeroes of nothing.
-      const uint64_t below = round_up(backing_ ? backing_.size() : 0, 512);
+      const uint64_t below = round_up(backing_size(), 512);
       if (run->block.kind == Block::Kind::kAbsent && at < below)
         run->end = std::min(run->end, below);
       out[count] = {run->end - at, 0, 0, 0};
@@ -212,15 +212,10 @@ class BlockMap {
     std::unique_lock lock(mutex_);
     INSTAR_CHECK(begin_change(call));
     for (uint64_t at = offset; at < end && count < max; ++count) {
-      INSTAR_TRY(Run run, next_run(call, at, end));
-      if (!in_place(run)) {
-        const bool whole = at == block_begin(at) && (end == block_end(end) || end == guest_end());
-        if (!whole || busy(run)) break;
-        INSTAR_CHECK(place(call, run));
-        if (run.end == guest_end()) INSTAR_CHECK(fill_zeroes(call, run, run.end, locked_end(run)));
-      } else {
-        INSTAR_CHECK(touch(call, run));
-      }
+      Run run;
+      const auto prepared = prepare_run(call, at, end, run);
+      if (!prepared && count == 0) return prepared.error();
+      if (!prepared || !*prepared) break;  // what was placed before it is the caller's
       out[count] = {at, run.end - at, run.block.offset, token_of(run), table_.file().id(), 0};
       at = run.end;
     }
@@ -258,6 +253,7 @@ class BlockMap {
   /** What absent blocks show. Before the first request. */
   void set_backing(HostFile backing) { backing_ = std::move(backing); }
   bool has_backing() const { return static_cast<bool>(backing_); }
+  uint64_t backing_size() const { return backing_ ? backing_.size() : 0; }
   bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
   Table& table() { return table_; }
   const Table& table() const { return table_; }
@@ -509,10 +505,31 @@ class BlockMap {
     locks_.add(origin, locked_end(run), Locks::Mode::kExclusive);
     return {};
   }
+  /** The beginning of [at, end) that can be written where `run` says then; false: not so. The lock
+   * is held. */
+  Result<bool> prepare_run(const Call& call, uint64_t at, uint64_t end,
+                           Run& run) requires kWritable {
+    INSTAR_TRY(run, next_run(call, at, end));
+    if (in_place(run)) {
+      INSTAR_CHECK(touch(call, run));
+      return true;
+    }
+    const bool whole = at == block_begin(at) && (end == block_end(end) || end == guest_end());
+    if (!whole || busy(run)) return false;
+    INSTAR_CHECK(place(call, run));
+    if (run.end != guest_end()) return true;
+    Status filled = fill_zeroes(call, run, run.end, locked_end(run));
+    if (!filled) INSTAR_CHECK(finish_locked(call, run, std::move(filled)));
+    return true;
+  }
+
   /** After the data was written, or not: the table and the locks. */
   Status finish(const Call& call, const Run& run, Status written) requires kWritable {
     if (!run.fresh && !run.reserved) return written;
     const std::lock_guard lock(mutex_);
+    return finish_locked(call, run, std::move(written));
+  }
+  Status finish_locked(const Call& call, const Run& run, Status written) requires kWritable {
     if (run.reserved) return written ? mark(call, run.begin, run.end) : written;
     const uint64_t origin = block_begin(run.begin);
     const uint64_t count = (locked_end(run) - origin) / geometry_.block_size;

@@ -90,8 +90,21 @@ void write_after_cut(ImageInMemory<Driver>& left, Content found) {
   ASSERT_EQ(left.content() == found, true);
 }
 
+/** Makes what a power cut left as large as it was to be, or had been: zeroes are behind its end. */
+template <class Driver>
+void grow_after_cut(ImageInMemory<Driver>& left, uint64_t size) {
+  const Content found = left.content();
+  if (found.size >= size) return;
+  auto node = left.open();
+  ASSERT_TRUE(node) << node.error().message;
+  const auto done = node->ref().resize(quiet_call(), size, INSTAR_PREALLOCATION_OFF);
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_TRUE(node->close());
+  ASSERT_EQ(left.content() == found.resized(size), true);
+}
+
 /** Resizes, and looks at what each power cut in the meantime leaves: the old content or the new one,
- * which can be written to. Leaves the resized image in `image`.
+ * which can be written to, and grows. Leaves the resized image in `image`.
  * @param exact false: only what both sizes have is looked at */
 template <class Driver>
 void resize_safely(ImageInMemory<Driver>& image, uint64_t size,
@@ -123,6 +136,7 @@ void resize_safely(ImageInMemory<Driver>& image, uint64_t size,
       ASSERT_TRUE(one_of_both) << "cut at " << cut << " of " << journal.events().size() << ": "
                                << found.error;
       write_after_cut(left, found);
+      if (exact && cut % 2 == round) grow_after_cut(left, std::max(before.size, after.size));
       ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "written after a cut at " << cut;
     }
   }

@@ -209,6 +209,9 @@ Status Image::resize(const Call& call, uint64_t size, uint32_t preallocation, ui
                 "'");
   if (!valid_size(header, size)) return fail(EINVAL, "Invalid image size specified");
   if (size < header.image_size) return fail(ENOTSUP, "Shrinking images is currently not supported");
+  // What is grown would show the rest of the backing file.
+  if (backing_size() > header.image_size)
+    return fail(ENOTSUP, "Block driver does not support requested flags");
   INSTAR_CHECK(begin_change(call));
   header.image_size = size;
   INSTAR_CHECK(table().write_header(call));

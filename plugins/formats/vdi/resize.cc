@@ -93,11 +93,14 @@ Status BlockTable::move_map(const Call& call, uint32_t blocks) {
 }
 
 Status BlockTable::grow(const Call& call, uint64_t size) {
+  // Who shrank it may not have come to an end.
+  if (header_.blocks_in_image > blocks_of(header_.disk_size))
+    INSTAR_CHECK(shrink(call, header_.disk_size));
   const auto blocks = static_cast<uint32_t>(blocks_of(size));
   if (!next_) INSTAR_CHECK(find_end(call));
   const uint32_t before = header_.blocks_in_image;
   const Header old = header_;
-  const auto grown = [&]() -> Status {
+  Status grown = [&]() -> Status {
     if (blocks > map_room()) INSTAR_CHECK(move_map(call, blocks));
     if (blocks > before) {
       const uint64_t position = header_.offset_bmap + before * sizeof(uint32_t);
@@ -108,7 +111,10 @@ Status BlockTable::grow(const Call& call, uint64_t size) {
     header_.blocks_allocated = static_cast<uint32_t>(*next_);
     return write_header(call);
   }();
-  if (!grown) header_ = old;
+  if (!grown) {
+    header_ = old;
+    next_.reset();  // it is found anew
+  }
   return grown;
 }
 

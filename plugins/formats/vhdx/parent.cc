@@ -66,8 +66,13 @@ Status check_parent(const sdk::NodeRef& parent, const std::string& name,
   if (!found.empty() &&
       (found == wanted || found == plain_guid(value_of(locator, "parent_linkage2"))))
     return {};
-  return fail(EINVAL, "'", name, "' is not the parent of this image, or was changed: its ID is ",
-              found.empty() ? "missing" : found, ", not ", wanted);
+  sdk::Error error =
+      fail(EINVAL, "'", name, "' is not the parent of this image, or was changed: its ID is ",
+           found.empty() ? "missing" : found, ", not ", wanted);
+  error.hint =
+      "If nothing but a commit of this image, which did not come to its end, changed the parent, "
+      "'instar rebase -u' records it anew.";
+  return error;
 }
 
 std::vector<uint8_t> parent_item(const ParentLocator& locator) {

@@ -177,6 +177,15 @@ class SparseShape {
   uint64_t directory_sectors_ = 0;
 };
 
+/** Whether all grains of one file have places that an entry can name. */
+Status check_places(const Plan& plan) {
+  const bool one = !plan.subformat.flat && !plan.subformat.split;
+  if (!one || plan.preallocation == INSTAR_PREALLOCATION_OFF) return {};
+  const SparseShape shape(plan, plan.size);
+  if (shape.header().overhead + shape.grains() * kGrainSectors <= kMostSectors) return {};
+  return fail(EFBIG, "The image is too large for preallocation");
+}
+
 /** None of its grains is allocated, or all are, from `first_grain` on. */
 Status write_directory(const Call& call, HostFile& file, const SparseShape& shape, uint64_t sector,
                        std::optional<uint64_t> first_grain) {
@@ -263,6 +272,7 @@ class Creator {
 
 Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(Plan plan, read_options(context.options(), context.options().number("size")));
+  INSTAR_CHECK(check_places(plan));
   return Creator(context, plan).run();
 }
 
@@ -274,6 +284,7 @@ Result<instar_measure_result> Image::measure(sdk::Host host, const Options& opti
   auto read = read_options(options, size);
   if (!read) return fail(EINVAL, read.error().message);
   const Plan& plan = *read;
+  INSTAR_CHECK(check_places(plan));
   if (plan.subformat.flat) return sdk::measured(plan.size, plan.size);
   if (plan.subformat.compressed)
     return fail(ENOTSUP,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/vmdk/grain_table.hpp"
 
+#include <algorithm>
+
 namespace instar::vmdk {
 
 using sdk::Block;
@@ -14,6 +16,8 @@ namespace {
 
 /** The upper half of a seSparse directory entry that has a table. */
 constexpr uint64_t kSeTableThere = 0x10000000;
+/** Bytes of a file in which a grain, or a table, can lie. */
+constexpr uint64_t kMostPlaces = kMostSectors * kSector;
 enum class SeKind : uint64_t { kAbsent = 0, kUnmapped = 1, kZero = 2, kData = 3 };
 
 Marker make_marker(MarkerType type, uint64_t bytes) {
@@ -97,15 +101,19 @@ Result<Block> GrainTable::lookup(const Call& call, uint64_t grain) {
   return Block{Block::Kind::kData, offset, 0};
 }
 
+/** All of it within what an entry can say. */
 Result<uint64_t> GrainTable::allocate_bytes(uint64_t length) {
   const uint64_t offset = next_;
-  if (offset / kSector >= kMostSectors) return fail(EINVAL, sdk::errno_text(EINVAL));
+  if (length > kMostPlaces || offset > kMostPlaces - length)
+    return fail(EINVAL, sdk::errno_text(EINVAL));
   next_ = sdk::round_up(offset + length, kSector);
   return offset;
 }
 
 Result<BlockSpace> GrainTable::allocate(const Call&, uint64_t, uint64_t count) {
   next_ = sdk::round_up(next_, layout_.grain_bytes());
+  const uint64_t room = (kMostPlaces - std::min(next_, kMostPlaces)) / layout_.grain_bytes();
+  count = std::clamp<uint64_t>(room, 1, count);
   INSTAR_TRY(const uint64_t offset, allocate_bytes(count * layout_.grain_bytes()));
   return BlockSpace{offset, count};
 }

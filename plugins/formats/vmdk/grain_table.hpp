@@ -83,6 +83,8 @@ class GrainTable {
   sdk::Status set_entry(const sdk::Call& call, uint64_t directory, uint64_t grain, uint32_t entry);
   sdk::Status make_table(const sdk::Call& call, uint64_t directory, uint64_t grain);
   sdk::Status set_header_gd(const sdk::Call& call, uint64_t sector);
+  sdk::Result<std::vector<uint64_t>> unlink_grains(const sdk::Call& call, uint64_t first,
+                                                   uint64_t end);
   sdk::Result<uint64_t> copy_directory(const sdk::Call& call, uint64_t directory, uint64_t entries);
   sdk::Status write_layout(const sdk::Call& call, const GrainLayout& layout);
   sdk::Status compare_directories(const sdk::Call& call);

@@ -49,7 +49,28 @@ Status GrainTable::write_layout(const Call& call, const GrainLayout& layout) {
   return {};
 }
 
+/** Grains [first, end) are absent from now on. Where they lay. */
+Result<std::vector<uint64_t>> GrainTable::unlink_grains(const Call& call, uint64_t first,
+                                                        uint64_t end) {
+  std::vector<uint64_t> free;
+  uint64_t step = 1;
+  for (uint64_t grain = first; grain < end; grain += step) {
+    INSTAR_TRY(const Block block, lookup(call, grain));
+    step = block.count;
+    if (block.kind == Block::Kind::kAbsent) continue;
+    if (block.kind == Block::Kind::kData) free.push_back(block.offset);
+    INSTAR_CHECK(store(call, grain, {}));
+    if (crowded()) INSTAR_CHECK(write_back(call));
+  }
+  INSTAR_CHECK(write_back(call));
+  INSTAR_CHECK(file_.flush(call));
+  return free;
+}
+
 Status GrainTable::grow(const Call& call, uint64_t sectors) {
+  // Who shrank it may not have come to an end.
+  INSTAR_CHECK(unlink_grains(call, sdk::div_up(layout_.sectors, layout_.grain_sectors),
+                             layout_.gd_entries * layout_.table_entries));
   GrainLayout layout = layout_;
   layout.sectors = sectors;
   layout.gd_entries = sdk::div_up(sectors, layout.table_entries * layout.grain_sectors);
@@ -71,18 +92,8 @@ Status GrainTable::shrink(const Call& call, uint64_t sectors) {
   GrainLayout layout = layout_;
   layout.sectors = sectors;
   INSTAR_CHECK(write_layout(call, layout));
-  std::vector<uint64_t> free;
-  uint64_t step = 1;
-  for (uint64_t grain = sdk::div_up(sectors, layout.grain_sectors); grain < before; grain += step) {
-    INSTAR_TRY(const Block block, lookup(call, grain));
-    step = block.count;
-    if (block.kind == Block::Kind::kAbsent) continue;
-    if (block.kind == Block::Kind::kData) free.push_back(block.offset);
-    INSTAR_CHECK(store(call, grain, {}));
-    if (crowded()) INSTAR_CHECK(write_back(call));
-  }
-  INSTAR_CHECK(write_back(call));
-  INSTAR_CHECK(file_.flush(call));
+  INSTAR_TRY(const std::vector<uint64_t> free,
+             unlink_grains(call, sdk::div_up(sectors, layout.grain_sectors), before));
   for (const uint64_t offset : free)
     INSTAR_CHECK(file_.discard(call, offset, layout_.grain_bytes()));
   return {};

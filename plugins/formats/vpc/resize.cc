@@ -107,6 +107,9 @@ Status BlockTable::resize(const Call& call, const Footer& footer, uint64_t size)
     header_.footer = footer;
   } else {
     const auto blocks = static_cast<uint32_t>(sdk::div_up(size, header_.block_size()));
+    // Who shrank it may not have come to an end.
+    const auto used = static_cast<uint32_t>(sdk::div_up(header_.size, header_.block_size()));
+    if (size > header_.size) INSTAR_CHECK(unlink_blocks(call, used));
     if (blocks > header_.dynamic.max_table_entries) INSTAR_CHECK(grow_table(call, blocks));
     INSTAR_CHECK(write_front(call, footer));
     if (blocks < header_.dynamic.max_table_entries && size < header_.size)
