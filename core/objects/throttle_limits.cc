@@ -40,8 +40,8 @@ Status check_throttle_limits(const Properties& properties) {
   const auto given = [&](const std::string& name) { return limit(properties, name) != 0; };
   for (const std::string suffix : {"", "-max"})
     for (const std::string unit : {"bps", "iops"})
-      if (given(unit + "-total" + suffix) &&
-          (given(unit + "-read" + suffix) || given(unit + "-write" + suffix)))
+      if (given(cat(unit, "-total", suffix)) &&
+          (given(cat(unit, "-read", suffix)) || given(cat(unit, "-write", suffix))))
         return fail(EINVAL,
                     "bps/iops/max total values and read/write values cannot be used at the same "
                     "time");
