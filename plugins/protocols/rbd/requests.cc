@@ -49,7 +49,7 @@ Status Requests::run(const Call& call, std::shared_ptr<void> memory, Start start
     rbd_aio_release(completion);
     return sdk::fail(-begun, sdk::errno_text(begun));
   }
-  pending.release();  // its end deletes it
+  (void)pending.release();  // its end deletes it
   if (!wait_for(call, result)) {
     abandon(image_);
     return cancelled();
