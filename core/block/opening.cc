@@ -336,9 +336,11 @@ Result<NodePtr> Opening::wrap(instar_node driver_node) {
   if (guessed_) guard_guessed_raw(*node, policy_);
   node->set_policy(std::move(policy_));
   graph_.nodes[node_name_] = node;
-  base::trace(base::Event::kOpen, "bs ", base::hex_number(node.get()), " filename \"",
-              node->filename(), "\" flags ", base::hex_number(request_.flags), " format_name \"",
-              driver_.name(), "\"");
+  if (base::trace_enabled(base::Event::kOpen))
+    base::write_trace(
+        base::Event::kOpen,
+        cat("bs ", base::hex_number(node.get()), " filename \"", node->filename(), "\" flags ",
+            base::hex_number(request_.flags), " format_name \"", driver_.name(), "\""));
   return node;
 }
 

@@ -6,6 +6,7 @@
 
 #include "plugins/protocols/rbd/waiting.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::rbd {
 
@@ -158,10 +159,9 @@ Status RbdNode::set_real_size(const Call& call, uint64_t size) {
 
 Status RbdNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                        const instar_progress*) {
-  constexpr const char* kModes[] = {"off", "metadata", "falloc", "full"};
   if (preallocation != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '",
-                preallocation < std::size(kModes) ? kModes[preallocation] : "?", "'");
+    return fail(ENOTSUP, "Unsupported preallocation mode '", sdk::preallocation_name(preallocation),
+                "'");
   const std::lock_guard lock(growing_);
   INSTAR_CHECK(set_real_size(call, size));
   size_ = size;
