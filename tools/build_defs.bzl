@@ -78,6 +78,8 @@ def instar_shared_library(name, soname, exports, deps, visibility = None):
         name = soname,
         linkopts = [
             "-Wl,-soname," + soname,
+            # What it calls of itself is bound here, not looked up by name at every start.
+            "-Wl,-Bsymbolic-functions",
             "-Wl,--version-script=$(location %s)" % exports,
             "-Wl,-z,defs",
         ],

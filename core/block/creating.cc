@@ -11,6 +11,7 @@ namespace instar::block {
 
 namespace {
 
+using options::BoundOptions;
 using sdk::OutgoingCall;
 
 bool declares(const Driver& driver, std::string_view name) {
@@ -30,8 +31,14 @@ std::string file_of(const Graph::Private& graph, const Driver& protocol,
   return filename.substr(prefix->size() + 1);
 }
 
+std::vector<instar_option> options_of(const Driver& driver, const BoundOptions& bound) {
+  auto items = bound.to_abi();
+  std::erase_if(items, [&](const instar_option& item) { return !declares(driver, item.name); });
+  return items;
+}
+
 Creating::Creating(Graph::Private& graph, const Driver& format, const CreateSpec& spec,
-                   const options::BoundOptions& bound)
+                   const BoundOptions& bound)
     : graph_(graph),
       format_(format),
       spec_(spec),
@@ -45,7 +52,7 @@ Creating::Creating(Graph::Private& graph, const Driver& format, const CreateSpec
 
 Status Creating::run() {
   if (format_.is_protocol())
-    return spec_.dry_run ? Status() : run_protocol(format_, filename_, options_of(format_));
+    return spec_.dry_run ? Status() : run_protocol(format_, filename_, options_of(format_, bound_));
   Status result = run_format();
   if (rehearsed_) return {};
   for (auto& node : open_) {
@@ -61,7 +68,7 @@ Status Creating::run_format() {
   INSTAR_TRY(const auto loaded, format_.provider->load<instar_format_ops>());
   if (loaded.ops->create == nullptr)
     return fail(ENOTSUP, "Format driver '", format_.name(), "' does not support image creation");
-  const auto options = options_of(format_);
+  const auto options = options_of(format_, bound_);
   instar_create_args args{};
   args.struct_size = sizeof args;
   args.filename = spec_.filename.c_str();
@@ -73,13 +80,6 @@ Status Creating::run_format() {
   return call.status(loader::call_plugin(Call(call.abi()), format_.provider->manifest().name, [&] {
     return loaded.ops->create(loaded.host, call.abi(), &args);
   }));
-}
-
-/** Those of the joined table that the driver itself declares. */
-std::vector<instar_option> Creating::options_of(const Driver& driver) const {
-  auto items = bound_.to_abi();
-  std::erase_if(items, [&](const instar_option& item) { return !declares(driver, item.name); });
-  return items;
 }
 
 Status Creating::run_protocol(const Driver& protocol, const std::string& filename,
@@ -112,7 +112,7 @@ Status Creating::create_file(const char* name, uint64_t size, instar_node** out)
   const std::string filename = full_name(name);
   INSTAR_TRY(const Driver protocol, graph_.find_protocol(filename));
   const std::string size_text = std::to_string(size);
-  auto options = options_of(protocol);
+  auto options = options_of(protocol, bound_);
   std::erase_if(options, [&](const instar_option& item) {
     const std::string_view option = item.name;
     // What the format declares too is the format's to carry out.

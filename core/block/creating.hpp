@@ -15,6 +15,9 @@ namespace instar::block {
 std::string file_of(const Graph::Private& graph, const Driver& protocol,
                     const std::string& filename);
 
+/** Those of a joined table that the driver itself declares. */
+std::vector<instar_option> options_of(const Driver& driver, const options::BoundOptions& bound);
+
 class Creating {
  public:
   /** All outlive this. @param bound the options of the format and the protocol together. */
@@ -35,7 +38,6 @@ class Creating {
   Status create_file(const char* name, uint64_t size, instar_node** out);
   Status open_file(const std::string& filename, instar_node** out);
   std::string full_name(const char* name) const;
-  std::vector<instar_option> options_of(const Driver& driver) const;
   void remove_made();
 
   Graph::Private& graph_;

@@ -4,6 +4,7 @@
 #include <boost/json/array.hpp>
 
 #include "core/block/graph_private.hpp"
+#include "core/block/upload.hpp"
 #include "core/options/json_text.hpp"
 #include "core/options/option_text.hpp"
 #include "sdk/abi/snapshot.h"
@@ -89,6 +90,11 @@ void Graph::Private::warn(std::string_view text, std::string_view more) const {
 void Graph::Private::note(std::string_view lines) const {
   if (messages.note != nullptr) messages.note(messages.opaque, lines);
 }
+
+Graph::Private::Private(registry::Registry& registry_, ReferencePolicy policy, Messages messages_)
+    : registry(registry_), gate(policy), messages(messages_) {}
+
+Graph::Private::~Private() = default;
 
 instar_call Graph::Private::users_call() const {
   instar_call call{};

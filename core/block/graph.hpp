@@ -64,6 +64,15 @@ struct CreateSpec {
   bool dry_run = false;         ///< everything is checked, nothing is made
 };
 
+/** An image that is made as a sequence of bytes. */
+struct StreamSpec {
+  std::string format;
+  std::string options;  ///< -o text
+  bool compress = false;
+  std::string filename;  ///< a file that its protocol stores whole; "": `out` gets the bytes
+  instar_content out{};
+};
+
 /** One image of a backing chain, as Graph::walk_chain finds it. */
 struct ChainLink {
   std::string filename;  ///< as seen from the overlay that names it
@@ -111,9 +120,8 @@ class Graph {
   Result<std::string> stage(const std::string& filename, uint32_t flags);
   /** Gives it its name. */
   Status settle(const std::string& staged, const std::string& filename, uint32_t flags);
-  /** Makes an image as a sequence of bytes. ENOTSUP where the format can't. */
-  Status stream(const Call& call, const std::string& format, const std::string& options,
-                const instar_stream_source& source, const instar_content& out);
+  /** Makes an image as a sequence of bytes. ENOTSUP where the format, or the file's protocol, can't. */
+  Status stream(const Call& call, const StreamSpec& spec, const instar_stream_source& source);
   /** The list that -o help prints. */
   Result<std::string> option_help(const std::string& format, const std::string& filename,
                                   bool amend);

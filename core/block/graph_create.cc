@@ -5,8 +5,11 @@
 #include "core/block/chain_view.hpp"
 #include "core/block/creating.hpp"
 #include "core/block/graph_private.hpp"
+#include "core/block/upload.hpp"
 #include "core/options/filename.hpp"
+#include "sdk/abi/forward.h"
 #include "sdk/abi/graph.h"
+#include "sdk/abi/resize.h"
 
 namespace instar::block {
 
@@ -21,9 +24,14 @@ bool creates(const Driver& driver) {
   return !driver.provider->info().create_options.empty();
 }
 
+bool can_resize(const Driver& driver) {
+  const auto& interfaces = driver.provider->info().interfaces;
+  return std::find(interfaces.begin(), interfaces.end(), INSTAR_RESIZE_ID) != interfaces.end();
+}
+
 /** @param strict without backing files where the genuine tool knows none */
 OptionTable create_table(const Driver& driver, bool strict) {
-  auto specs = driver.provider->info().create_options;
+  auto specs = driver.provider->info().create_options.rows();
   std::erase_if(specs, [&](const auto& spec) {
     return strict && spec.extension && spec.name.starts_with("backing_");
   });
@@ -166,6 +174,13 @@ Status Graph::create(const CreateSpec& spec) {
                        "', fmt=", spec.format, bound.summary(), "\n"));
   INSTAR_CHECK(bound.check_values());
   INSTAR_CHECK(check_backing_format(*private_, bound));
+  if (uploads(target.protocol) && !spec.dry_run) {
+    const auto staged = private_->uploads.find(spec.staged);
+    if (staged == private_->uploads.end())
+      return fail(ENOTSUP, "Protocol driver '", target.protocol.name(),
+                  "' only stores images that are whole");
+    staged->second->keep(bound);
+  }
   Status created = Creating(*private_, target.format, spec, bound).run();
   if (!created && created.error().code == EFBIG) return too_large(target.format);
   return created;
@@ -180,7 +195,9 @@ Status Graph::check_create(
   const auto& info = target.format.provider->info();
   uint32_t abilities = INSTAR_FORMAT_CREATES;
   if (info.has_flag("compress")) abilities |= INSTAR_FORMAT_COMPRESSES;
-  if (info.has_flag("backing")) abilities |= INSTAR_FORMAT_BACKING;
+  if (target.table.find("backing_file") != nullptr) abilities |= INSTAR_FORMAT_BACKING;
+  if (info.has_flag("grows") && can_resize(target.protocol)) abilities |= INSTAR_FORMAT_GROWS;
+  if (uploads(target.protocol)) abilities |= INSTAR_TARGET_UPLOADS;
   auto items = bound.to_abi();
   std::erase_if(items, [&](const instar_option& item) { return !bound.has(item.name); });
   receive({items.data(), items.size()}, abilities);

@@ -55,6 +55,8 @@ Result<json::object> document_of(const Node& node) {
   if (const auto* encrypted = out.if_contains("encrypted");
       encrypted != nullptr && *encrypted == json::value(false))
     out.erase("encrypted");
+  // Before any child's: if it has to be found, it may matter who wants to know (instar.forward/1).
+  INSTAR_TRY(const uint64_t size, node.size());
   json::array children;
   const auto& edges = node.children();
   for (auto edge = edges.rbegin(); edge != edges.rend(); ++edge) {  // QEMU lists the newest first
@@ -62,7 +64,6 @@ Result<json::object> document_of(const Node& node) {
     children.push_back(json::object{{"name", edge->name}, {"info", std::move(info)}});
   }
   out["children"] = std::move(children);
-  INSTAR_TRY(const uint64_t size, node.size());
   out["virtual-size"] = size;
   out["filename"] = node.filename();
   out["format"] = node.driver();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which driver opens a name.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
-#include <random>
 
 #include "core/block/graph_private.hpp"
 #include "core/options/filename.hpp"
+#include "sdk/abi/forward.h"
 
 namespace instar::block {
 
@@ -25,6 +26,22 @@ std::string device_driver(const std::string& path) {
 Error with_hint(Error error, std::string hint) {
   error.hint = std::move(hint);
   return error;
+}
+
+/** The first bytes of a file, fewer if there are no more. @param size nothing: not known yet. */
+Result<size_t> read_head(const Call& call, Node& file, std::optional<uint64_t> size,
+                         sdk::Bytes to) {
+  sdk::OutgoingCall outgoing(&call);
+  if (size) {
+    const size_t length = std::min<uint64_t>(*size, to.size());
+    INSTAR_CHECK(file.read(Call(outgoing.abi()), 0, to.data(), length));
+    return length;
+  }
+  void* self = nullptr;
+  const auto* ops = file.interface<instar_forward_ops>(INSTAR_FORWARD_ID, &self);
+  const int64_t n = ops->read(self, outgoing.abi(), 0, to.data(), to.size());
+  if (n < 0) return outgoing.error(n);
+  return static_cast<size_t>(n);
 }
 
 bool well_formed(const std::string& name) {
@@ -64,31 +81,41 @@ Result<Driver> Graph::Private::find_protocol(const std::string& filename, bool a
   return with_hint(fail(EINVAL, "Unknown protocol '", *prefix, "'"), registry.scheme_hint(*prefix));
 }
 
-Result<Driver> Graph::Private::probe(Node& file, const std::string& filename) {
-  INSTAR_TRY(const uint64_t size, file.size());
-  if (size == 0) return find_driver("raw");
+Result<Driver> Graph::Private::probe(Node& file, const std::string& filename, bool packed) {
+  void* self = nullptr;
+  std::optional<uint64_t> known;
+  if (file.interface<instar_forward_ops>(INSTAR_FORWARD_ID, &self) == nullptr) {
+    INSTAR_TRY(known, file.size());
+    if (known == 0) return find_driver("raw");
+  }
   std::array<uint8_t, kProbeSize> head{};
-  const size_t len = std::min<uint64_t>(size, head.size());
   instar_call messages = users_call();
-  const Call parent(&messages);
-  sdk::OutgoingCall call(&parent);
-  if (auto read = file.read(Call(call.abi()), 0, head.data(), len); !read)
-    return fail(read.error().code,
-                "Could not read image for determining its format: ", errno_text(read.error().code));
+  const Call call(&messages);
+  const auto len = read_head(call, file, known, head);
+  if (!len)
+    return with_hint(fail(len.error().code, "Could not read image for determining its format: ",
+                          errno_text(len.error().code)),
+                     packed ? len.error().hint : "");
+  if (*len == 0) return find_driver("raw");
   std::array<uint8_t, 2 * kProbeSize> tail{};
-  size_t tail_len = size > len && registry.wants_tail() ? std::min<uint64_t>(size, tail.size()) : 0;
-  // Whatever can't be read there is no format's mark.
-  if (tail_len != 0 && !file.read(Call(call.abi()), size - tail_len, tail.data(), tail_len))
-    tail_len = 0;
-  const auto probed = registry.probe({head.data(), len}, filename, {tail.data(), tail_len});
+  size_t tail_len = 0;
+  if (registry.wants_tail(packed ? filename : "")) {
+    INSTAR_TRY(const uint64_t size, file.size());
+    tail_len = size > *len ? std::min<uint64_t>(size, tail.size()) : 0;
+    // Whatever can't be read there is no format's mark.
+    if (tail_len != 0 && !file.read(call, size - tail_len, tail.data(), tail_len)) tail_len = 0;
+  }
+  const auto probed = registry.probe({head.data(), *len}, filename, {tail.data(), tail_len});
   if (probed.provider != nullptr) return Driver{probed.provider};
   return find_driver("raw");
 }
 
 Result<std::string> Graph::Private::pick_node_name(const std::string& wanted) {
   if (wanted.empty()) {
-    static std::minstd_rand random{std::random_device{}()};
-    const unsigned salt = static_cast<unsigned>(random() % 100);
+    // Not by std::random_device, which asks the CPU what it can do: slow in a virtual machine.
+    unsigned random = 0;
+    if (getentropy(&random, sizeof random) != 0) random = next_node;
+    const unsigned salt = random % 100;
     return cat("#block", next_node++, salt < 10 ? "0" : "", salt);
   }
   if (!well_formed(wanted)) return fail(EINVAL, "Invalid node-name: '", wanted, "'");

@@ -27,6 +27,7 @@ struct NodeRequest {
   Permissions permissions;              ///< what its user needs of it
   bool top = true;                      ///< no other node uses it: nobody else will apply them
   bool protocol = false;                ///< no format layer unless `options` name one
+  bool implied = false;                 ///< a packing that nobody asked for: it has the file's name
   ReferenceChain chain;                 ///< the files above
 };
 
@@ -45,14 +46,17 @@ struct Driver {
   bool supports_backing() const { return provider->info().has_flag("backing"); }
 };
 
+class StagedUpload;
+
 struct Graph::Private {
-  Private(registry::Registry& registry_, ReferencePolicy policy, Messages messages_)
-      : registry(registry_), gate(policy), messages(messages_) {}
+  Private(registry::Registry& registry_, ReferencePolicy policy, Messages messages_);
+  ~Private();
 
   registry::Registry& registry;
   ReferenceGate gate;
   Messages messages;
-  std::map<std::string, std::weak_ptr<Node>> nodes;  ///< by node-name
+  std::map<std::string, std::weak_ptr<Node>> nodes;              ///< by node-name
+  std::map<std::string, std::unique_ptr<StagedUpload>> uploads;  ///< by their files' names
   unsigned next_node = 0;
   unsigned nesting = 0;  ///< nodes that are being opened, one below the other
 
@@ -67,8 +71,9 @@ struct Graph::Private {
   Status load_snapshot(Node& node, const std::string& text);
   Result<Driver> find_driver(std::string_view name);
   Result<Driver> find_protocol(const std::string& filename, bool allow_prefix = true);
-  /** The format's name by the file's first bytes. */
-  Result<Driver> probe(Node& file, const std::string& filename);
+  /** The format, or a packing's filter, by the file's first bytes, and its last ones.
+   * @param packed the node unpacks a file of that name: going to the end may cost much. */
+  Result<Driver> probe(Node& file, const std::string& filename, bool packed = false);
   Result<std::string> pick_node_name(const std::string& wanted);
   Result<NodePtr> find_node(const std::string& name) const;
 };

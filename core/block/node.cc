@@ -63,6 +63,7 @@ size_t table_size(std::string_view id) {
       {INSTAR_IDENTITY_ID, sizeof(instar_identity_ops)},
       {INSTAR_CANCEL_ID, sizeof(instar_cancel_ops)},
       {INSTAR_DEBUG_EVENT_ID, sizeof(instar_debug_event_ops)},
+      {INSTAR_FORWARD_ID, sizeof(instar_forward_ops)},
   };
   const auto found = kSizes.find(id);
   return found != kSizes.end() ? found->second : 0;
@@ -111,6 +112,8 @@ Result<NodePtr> Node::make(NodeKind kind, std::string driver, NodeNames names, u
   INSTAR_CHECK(node->read_limits());
   node->private_->debug_ops =
       node->interface<instar_debug_event_ops>(INSTAR_DEBUG_EVENT_ID, &node->private_->debug_self);
+  node->private_->forward_ops =
+      node->interface<instar_forward_ops>(INSTAR_FORWARD_ID, &node->private_->forward_self);
   node->abi_ = {NodeTrampolines::table(node->writable() && ops.write != nullptr), node.get()};
   return node;
 }
@@ -198,7 +201,16 @@ Result<uint64_t> Node::size() const {
   return exact > INT64_MAX - kSector ? exact : sdk::round_up(exact, kSector);
 }
 
+/** What is not of the driver's own making is only passed on by it (raw), and need not be kept. */
+Status Node::find_size() const {
+  OutgoingCall call;
+  call.abi()->cancelled = private_->policy.cancelled;
+  const int keep = kind_ == NodeKind::kFormat ? 0 : 1;
+  return call.status(private_->forward_ops->find_size(private_->forward_self, call.abi(), keep));
+}
+
 Result<uint64_t> Node::driver_size() const {
+  if (private_->forward_ops != nullptr) INSTAR_CHECK(find_size());
   OutgoingCall call;
   const int64_t size = private_->ops.size(driver_node_.self, call.abi());
   if (size < 0) return call.error(size);
@@ -221,7 +233,9 @@ const void* Node::find_interface(const char* id, void** self) const {
                           ? private_->ops.get_interface(driver_node_.self, id, self)
                           : nullptr;
   if (table == nullptr) {
-    const Node* below = reaches_through(id) ? filtered() : nullptr;
+    // A format that is the file itself (raw) changes nothing; filters may.
+    const bool same = kind_ == NodeKind::kFormat && std::string_view(id) == INSTAR_FORWARD_ID;
+    const Node* below = same || reaches_through(id) ? filtered() : nullptr;
     return below != nullptr ? below->find_interface(id, self) : nullptr;
   }
   if (changes_size(id)) private_->size_is_volatile = true;

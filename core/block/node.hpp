@@ -51,6 +51,8 @@ struct NodePolicy {
   /** For an image whose format was guessed to be raw: whether its first 512 bytes may become these.
    * A refused write fails with EPERM. Empty: anything goes. */
   std::function<bool(const uint8_t* block)> admits_first_block = {};
+  /** As instar_call::cancelled: ends the search for a size. Outlives the node. */
+  const int32_t* cancelled = nullptr;
 };
 
 /** How a node was named; decides how it is printed back. */
@@ -156,6 +158,7 @@ class Node : public std::enable_shared_from_this<Node> {
   const void* find_interface(const char* id, void** self) const;
   Status read_limits();
   Result<uint64_t> driver_size() const;
+  Status find_size() const;
   Result<uint64_t> size_covering(uint64_t end) const;
   bool fits(uint64_t offset, uint64_t length, const IoVec& pieces) const;
   Status admit_write(uint64_t offset, uint64_t length) const;

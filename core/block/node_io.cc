@@ -442,10 +442,12 @@ Result<size_t> Node::driver_extents(const Call& call, uint64_t offset, uint64_t 
   if (private_->ops.extents == nullptr) {
     const bool filter =
         kind_ == NodeKind::kFilter || (driver_limits_.flags & INSTAR_NODE_FILTER) != 0;
+    uint32_t flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;
     if (filter && !children_.empty())
-      out[0] = {length, offset, INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_RECURSE, 0};
-    else
-      out[0] = {length, 0, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED, 0};
+      flags = INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_RECURSE;
+    else if (kind_ == NodeKind::kProtocol)
+      flags |= INSTAR_EXTENT_OFFSET;  // its bytes lie where they are asked for
+    out[0] = {length, offset, flags, 0};
     return size_t{1};
   }
   // Drivers know bytes; those whose requests are coarser answer for the whole blocks around.
@@ -463,8 +465,11 @@ Result<size_t> Node::driver_extents(const Call& call, uint64_t offset, uint64_t 
   // Zeroes may also stand for a gap without anything below; data and files never do.
   const uint32_t decides = kind_ == NodeKind::kProtocol ? INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO
                                                         : static_cast<uint32_t>(INSTAR_EXTENT_DATA);
-  for (int64_t i = 0; i < count; ++i)
+  uint64_t position = offset;
+  for (int64_t i = 0; i < count; position += out[i++].length) {
     if ((out[i].flags & decides) != 0) out[i].flags |= INSTAR_EXTENT_ALLOCATED;
+    if (kind_ == NodeKind::kProtocol) out[i].child_offset = position;  // here, as it has no child
+  }
   return static_cast<size_t>(count);
 }
 

@@ -13,6 +13,7 @@
 #include "core/block/node.hpp"
 #include "core/block/range_lock.hpp"
 #include "sdk/abi/debug_event.h"
+#include "sdk/abi/forward.h"
 
 namespace instar::block {
 
@@ -35,6 +36,8 @@ struct Node::Private {
   NodePolicy policy;
   const instar_debug_event_ops* debug_ops = nullptr;  ///< of the driver, which wants to be told
   void* debug_self = nullptr;
+  const instar_forward_ops* forward_ops = nullptr;  ///< its size must be found first
+  void* forward_self = nullptr;
   std::vector<std::shared_ptr<void>> companions;
   bool closed = false;
 

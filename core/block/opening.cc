@@ -27,6 +27,9 @@ int open_child_of(const instar_opener* opener, instar_call* abi,
   }));
 }
 
+/** A tar archive that is packed, with a disk in it that is packed. */
+constexpr unsigned kMaxPackings = 3;
+
 /** Values that are tables or null are not texts. */
 std::optional<std::string> text_of(const json::object& options, std::string_view name) {
   const auto* value = options.if_contains(name);
@@ -87,7 +90,7 @@ Result<NodePtr> Opening::run() {
   INSTAR_CHECK(take_cache_options());
   const bool stands_on_file = driver_.provider == nullptr || !driver_.takes_names();
   if (stands_on_file) INSTAR_CHECK(open_file());
-  if (driver_.provider == nullptr) INSTAR_CHECK(choose_format());
+  INSTAR_CHECK(driver_.provider == nullptr ? choose_format() : unpack_for_format());
   INSTAR_CHECK(take_common_options());
   INSTAR_CHECK(check_driver());
   INSTAR_TRY(const instar_node driver_node, open_driver());
@@ -250,10 +253,48 @@ Status Opening::take_common_options() {
 }
 
 Status Opening::choose_format() {
-  Node* file = opened_file();
-  if (file == nullptr) return fail(EINVAL, "Must specify either driver or file");
-  INSTAR_TRY(driver_, graph_.probe(*file, file->filename()));
   guessed_ = true;
+  for (unsigned packings = 0;; ++packings) {
+    Node* file = opened_file();
+    if (file == nullptr) return fail(EINVAL, "Must specify either driver or file");
+    INSTAR_TRY(driver_, graph_.probe(*file, file->filename(), packings > 0));
+    if (driver_.kind() != NodeKind::kFilter) return {};
+    if (packings == kMaxPackings)
+      return fail(ELOOP, "It is packed more than ", kMaxPackings, " times");
+    INSTAR_CHECK(unpack_file());
+  }
+}
+
+/** What the user names is the format of what is packed: but for raw, none begins as a packed file. */
+Status Opening::unpack_for_format() {
+  Node* file = opened_file();
+  const bool writes = (request_.flags & INSTAR_OPEN_WRITE) != 0;
+  if (!request_.top || writes || file == nullptr || file->kind() != NodeKind::kProtocol ||
+      driver_.kind() != NodeKind::kFormat || driver_.name() == "raw" || graph_.registry.strict())
+    return {};
+  const auto probed = graph_.probe(*file, file->filename());
+  // What is wrong with the file, the format's driver says.
+  if (!probed || probed->kind() != NodeKind::kFilter) return {};
+  const Driver named = driver_;
+  auto unpacked = choose_format();
+  driver_ = named;
+  guessed_ = false;
+  return unpacked;
+}
+
+/** The packing's filter between the file and what is in there. */
+Status Opening::unpack_file() {
+  if ((request_.flags & INSTAR_OPEN_WRITE) != 0)
+    return fail(EACCES, "It is packed (", driver_.name(), "), which can only be read");
+  Child& edge = children_.front();
+  NodeRequest below;
+  below.options["driver"] = driver_.name();
+  below.options["file"] = edge.node->names().node_name;
+  below.flags = child_flags(INSTAR_CHILD_FILE, true);
+  below.permissions = child_permissions(request_.permissions, request_.flags, INSTAR_CHILD_FILE);
+  below.top = false;
+  below.implied = true;
+  INSTAR_TRY(edge.node, graph_.open_node(std::move(below)));
   return {};
 }
 
@@ -331,9 +372,12 @@ Result<NodePtr> Opening::wrap(instar_node driver_node) {
   // Without I/O nobody looks at backing files, and names leave them out.
   const bool other_backing = backing_overridden_ && (request_.flags & INSTAR_OPEN_NO_IO) == 0;
   names = make_names(driver_, given_, *node, own_filename_, other_backing);
+  if (const Node* file = node->file(); request_.implied && !file->names().exact_filename.empty())
+    names.exact_filename = names.filename = file->names().exact_filename;
   names.node_name = node_name_;
   node->set_names(std::move(names));
   if (guessed_) guard_guessed_raw(*node, policy_);
+  policy_.cancelled = graph_.messages.cancelled;
   node->set_policy(std::move(policy_));
   graph_.nodes[node_name_] = node;
   if (base::trace_enabled(base::Event::kOpen))

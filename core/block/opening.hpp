@@ -37,6 +37,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Permissions permissions_of(const instar_child_request& request) const;
   Status settle_role(Child& child, const instar_child_request& request);
   Status choose_format();
+  Status unpack_for_format();
+  Status unpack_file();
   Status check_driver();
   Result<instar_node> open_driver();
   std::vector<std::pair<std::string, std::string>> take_prefixed();

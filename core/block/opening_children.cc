@@ -148,10 +148,12 @@ Result<NodePtr> Opening::open_backing(const instar_child_request& request, json:
   below.permissions = permissions_of(request);
   below.top = false;
   if (!options.empty()) backing_overridden_ = true;
+  const Node* file = opened_file();
+  if (!reference.empty() && !names_a_file(options)) {
+    INSTAR_TRY(below.filename, resolve_reference(*file, reference));
+  }
   const auto open = [&]() -> Result<NodePtr> {
-    if (!reference.empty() && !names_a_file(options)) {
-      const Node* file = opened_file();
-      INSTAR_TRY(below.filename, resolve_reference(*file, reference));
+    if (below.filename) {
       INSTAR_CHECK(graph_.gate.admit(plain_name_of(*file), *below.filename));
       below.chain = request_.chain;  // what the user names may well be there twice
     }
@@ -197,8 +199,11 @@ Result<NodePtr> Opening::open_data(const instar_child_request& request, json::ob
 }
 
 std::string plain_name_of(const Node& node) {
-  for (const Node* at = &node; at != nullptr; at = at->file())
+  for (const Node* at = &node; at != nullptr; at = at->file()) {
     if (at->kind() == NodeKind::kProtocol) return at->names().exact_filename;
+    // Copies of a file may lie in different folders.
+    if (at->children().size() > 1 && at->child("file") == nullptr) break;
+  }
   return {};
 }
 

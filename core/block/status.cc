@@ -130,6 +130,11 @@ class Walk {
       return part;
     }
     Node* below = part.extent.layer->backing();
+    if (below == nullptr && has_own_chain(part)) {
+      part.kind = Question::Kind::kSettled;
+      part.extent.flags = INSTAR_EXTENT_DATA;
+      return part;
+    }
     if (below == nullptr || below == options_.base || beyond_end(*below, part.node_offset)) {
       part.kind = Question::Kind::kSettled;
       part.extent.flags = below == options_.base && below != nullptr
@@ -141,6 +146,12 @@ class Walk {
     part.extent.layer = below;
     ++part.extent.depth;
     return part;
+  }
+
+  /** An image within raw: its backing files decide, which are no layers of this chain. */
+  static bool has_own_chain(const Question& part) {
+    Node* below = part.node->backing();
+    return below != nullptr && !beyond_end(*below, part.node_offset);
   }
 
   static bool beyond_end(const Node& node, uint64_t offset) {
@@ -178,7 +189,8 @@ class Walk {
     const bool wants_holes = options_.want_zero && (answer.flags & INSTAR_EXTENT_RECURSE) != 0 &&
                              (answer.flags & INSTAR_EXTENT_DATA) != 0;
     const bool deeper = options_.resolve_file && child->kind() != NodeKind::kProtocol;
-    part.kind = wants_holes || deeper ? Question::Kind::kBelow : Question::Kind::kSettled;
+    const bool moved = passes && part.extent.file->kind() == NodeKind::kFilter;
+    part.kind = wants_holes || deeper || moved ? Question::Kind::kBelow : Question::Kind::kSettled;
     part.node = child;
     part.node_offset = answer.child_offset;
     return part;
@@ -189,18 +201,25 @@ class Walk {
     Node& node = *part.node;
     if ((answer.flags & INSTAR_EXTENT_ZERO) != 0) part.extent.flags |= INSTAR_EXTENT_ZERO;
     part.kind = Question::Kind::kSettled;
+    const bool filter = node.kind() == NodeKind::kFilter;
+    if (filter && (answer.flags & INSTAR_EXTENT_COMPRESSED) != 0) {
+      part.extent.flags |= INSTAR_EXTENT_COMPRESSED;
+      part.extent.flags &= ~uint32_t{INSTAR_EXTENT_OFFSET};
+      part.extent.file = nullptr;
+    }
     const bool deeper = node.kind() != NodeKind::kProtocol &&
                         (answer.flags & INSTAR_EXTENT_OFFSET) != 0 &&
                         (answer.flags & (INSTAR_EXTENT_COMPRESSED | INSTAR_EXTENT_ENCRYPTED)) == 0;
     if (!deeper) return part;
     part.node = node.children()[answer.child].node.get();
     part.node_offset = answer.child_offset;
-    if (options_.resolve_file) {
+    if (options_.resolve_file || (filter && !filters(node, answer))) {
       part.extent.file = part.node;
       part.extent.file_offset = answer.child_offset;
     }
     const bool more_holes = options_.want_zero && (answer.flags & INSTAR_EXTENT_RECURSE) != 0;
-    if (more_holes || (options_.resolve_file && part.node->kind() != NodeKind::kProtocol))
+    const bool resolve = options_.resolve_file && part.node->kind() != NodeKind::kProtocol;
+    if (more_holes || resolve || part.node->kind() == NodeKind::kFilter)
       part.kind = Question::Kind::kBelow;
     return part;
   }

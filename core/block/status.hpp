@@ -15,12 +15,18 @@ struct ChainExtent {
   uint64_t offset = 0;  ///< bytes, in the top node
   uint64_t length = 0;  ///< bytes, > 0
   uint32_t flags =
-      0;  ///< enum instar_extent_flags; ALLOCATED: some node of the chain decides the content
+      0;  ///< enum instar_extent_flags; ALLOCATED: some node of the chain decides the content; DATA
+          ///< without it: the content comes from the backing files of an image within raw
   int depth = 0;  ///< which node of the chain, 0 = top; without ALLOCATED: the deepest one asked
   Node* layer = nullptr;  ///< that node
   Node* file =
       nullptr;  ///< with OFFSET: the lowest node in which the bytes lie plainly (a protocol node)
   uint64_t file_offset = 0;  ///< bytes, in `file`
+
+  /** As status is shown: data is somewhere in this chain. */
+  uint32_t shown_flags() const {
+    return (flags & INSTAR_EXTENT_ALLOCATED) != 0 ? flags : flags & ~uint32_t{INSTAR_EXTENT_DATA};
+  }
 };
 
 /** Which questions a walk asks. */

@@ -88,6 +88,24 @@ TEST(ChainStatus, LetsAFilterShowItsChild) {
   EXPECT_EQ(runs[1].file_offset, 1024u);
 }
 
+/** A raw node whose file is an overlay: what that one's backing file holds is content all the same. */
+TEST(ChainStatus, KeepsTheBackingFilesOfAnImageWithinRaw) {
+  FakeState file(8192), base(4096), overlay(4096), raw(4096);
+  base.extents = {{4096, 0, kPlain, 0}};
+  overlay.extents = {{1024, 4096, kPlain, 0}, {3072, 0, 0, 0}};
+  raw.extents = {{4096, 0, INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_RECURSE, 0}};
+  const NodePtr storage = fake_node(file);
+  const NodePtr node = layer(raw, layer(overlay, storage, layer(base, fake_node(file))));
+  const auto runs = status_of(*node, 4096);
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].flags, kPlain);
+  EXPECT_EQ(runs[0].file, storage.get());
+  EXPECT_EQ(runs[0].file_offset, 4096u);
+  EXPECT_EQ(runs[1].flags, uint32_t{INSTAR_EXTENT_DATA});
+  EXPECT_EQ(runs[1].shown_flags(), 0u);
+  EXPECT_EQ(runs[1].depth, 0);
+}
+
 TEST(ChainStatus, JoinsNeighbours) {
   FakeState file(65536), image(4096);
   image.extents = {{1024, 8192, kPlain, 0},

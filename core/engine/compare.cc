@@ -5,12 +5,15 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "core/engine/chain_cursor.hpp"
+#include "core/engine/file_cursor.hpp"
 #include "core/engine/pool.hpp"
 #include "core/engine/progress.hpp"
 #include "core/engine/raw_file.hpp"
+#include "core/engine/read_content.hpp"
 #include "core/engine/zero_detect.hpp"
 #include "sdk/cpp/bytes.hpp"
 
@@ -23,9 +26,9 @@ constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: the offset in a message a
 constexpr size_t kRead = 256 << 10;    // two of them stay in a core's cache
 constexpr uint64_t kLittle = 4 << 20;  // not worth a thread
 
+/** Or may hold some: nobody says that it reads as zeroes. */
 bool holds_data(const block::ChainExtent& run) {
-  constexpr uint32_t kZero = INSTAR_EXTENT_ZERO;
-  return (run.flags & kZero) == 0 && (run.flags & INSTAR_EXTENT_ALLOCATED) != 0;
+  return (run.flags & INSTAR_EXTENT_ZERO) == 0;
 }
 
 /** What strict mode compares: the status bits that qemu-img sees, with "ends the image" as one. */
@@ -33,7 +36,7 @@ uint32_t strict_status(const block::ChainExtent& run, uint64_t size) {
   constexpr uint32_t kSeen = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED |
                              INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_COMPRESSED;
   constexpr uint32_t kEnd = 1u << 31;
-  return (run.flags & kSeen) | (run.offset + run.length == size ? kEnd : 0);
+  return (run.shown_flags() & kSeen) | (run.offset + run.length == size ? kEnd : 0);
 }
 
 /** A range of which at least one image must be read. */
@@ -46,14 +49,42 @@ struct Ticket {
   uint64_t file_offset[2] = {0, 0};
 };
 
+/** What an image says of its content. */
+class Side {
+ public:
+  /** @param exact where runs end matters, not only what they hold. */
+  Side(block::Node& node, uint64_t size, RawFiles& files, bool exact) : chain_(node, size, files) {
+    if (exact) return;
+    raw_ = RawFile::of(node);
+    if (raw_ != nullptr && raw_->regular() && !raw_->direct()) file_.emplace(*raw_, size);
+  }
+
+  block::Node& node() const { return chain_.node(); }
+  uint64_t size() const { return chain_.size(); }
+  Result<block::ChainExtent> at(const Call& call, uint64_t offset) {
+    if (file_) return file_->at(offset);
+    return chain_.at(call, offset);
+  }
+  /** Where the run may be read past the driver; nullptr: through the node. */
+  const RawFile* plain(const block::ChainExtent& run) {
+    return file_ ? raw_.get() : chain_.plain(run);
+  }
+
+ private:
+  ChainCursor chain_;
+  std::unique_ptr<RawFile> raw_;
+  std::optional<FileCursor> file_;
+};
+
 class Comparer {
  public:
   Comparer(const Call& call, const CompareJob& job, instar_compare_result* result)
       : call_(call),
         job_(job),
         result_(*result),
-        team_(choose_workers(job.workers, job.a->remote() || job.b->remote()), [this] { work(); }) {
-  }
+        team_(choose_workers(any_forward({job.a, job.b}) ? 1 : job.workers,
+                             job.a->remote() || job.b->remote()),
+              [this] { work(); }) {}
 
   Status run();
 
@@ -80,7 +111,7 @@ class Comparer {
   const CompareJob& job_;
   instar_compare_result& result_;
   RawFiles files_;
-  std::unique_ptr<ChainCursor> cursors_[2];
+  std::unique_ptr<Side> sides_[2];
   std::unique_ptr<Progress> progress_;
   uint64_t common_ = 0;  ///< bytes that both have
   uint64_t total_ = 0;
@@ -104,7 +135,7 @@ Status Comparer::run() {
       return std::move(size).error();
     }
     sizes[i] = sdk::round_up(*size, kSector);
-    cursors_[i] = std::make_unique<ChainCursor>(*nodes[i], sizes[i], files_);
+    sides_[i] = std::make_unique<Side>(*nodes[i], sizes[i], files_, job_.strict);
   }
   if (job_.strict && sizes[0] != sizes[1]) {
     result_.verdict = INSTAR_COMPARE_SIZE;
@@ -191,16 +222,16 @@ Result<bool> Comparer::plan(Ticket& ticket, Finding& finding) {
     bool exists[2];
     uint64_t length = total_ - offset;
     for (int i = 0; i < 2; ++i) {
-      exists[i] = offset < cursors_[i]->size();
+      exists[i] = offset < sides_[i]->size();
       if (!exists[i]) {
         runs[i].flags = INSTAR_EXTENT_ZERO;
         continue;
       }
-      auto run = cursors_[i]->at(call_, offset);
+      auto run = sides_[i]->at(call_, offset);
       if (!run) {
         finding = {
             offset, INSTAR_COMPARE_EQUAL, i + 1,
-            fail(ENODATA, "Sector allocation test failed for ", cursors_[i]->node().filename())};
+            fail(ENODATA, "Sector allocation test failed for ", sides_[i]->node().filename())};
         return false;
       }
       runs[i] = *run;
@@ -227,7 +258,7 @@ void Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64
   ticket.length = std::min(length, kWindow);
   for (int i = 0; i < 2; ++i) {
     ticket.read[i] = data[i];
-    ticket.file[i] = data[i] ? cursors_[i]->plain(runs[i]) : nullptr;
+    ticket.file[i] = data[i] ? sides_[i]->plain(runs[i]) : nullptr;
     if (ticket.file[i] != nullptr && ticket.file[i]->direct()) ticket.file[i] = nullptr;
     ticket.file_offset[i] = runs[i].file_offset;
   }
@@ -236,8 +267,8 @@ void Comparer::plan_range(Ticket& ticket, const block::ChainExtent* runs, uint64
 
 /** Both images take the range from the very same bytes, as overlays of one backing file do. */
 bool Comparer::same_place(const block::ChainExtent* runs) {
-  const RawFile* a = cursors_[0]->plain(runs[0]);
-  const RawFile* b = cursors_[1]->plain(runs[1]);
+  const RawFile* a = sides_[0]->plain(runs[0]);
+  const RawFile* b = sides_[1]->plain(runs[1]);
   return a != nullptr && b != nullptr &&
          a->same_bytes(runs[0].file_offset, *b, runs[1].file_offset);
 }
@@ -266,13 +297,13 @@ bool Comparer::read(const Ticket& ticket, int image, uint64_t done, uint8_t* to,
   if (ticket.file[image] != nullptr) {
     code = -ticket.file[image]->read(ticket.file_offset[image] + done, to, length);
   } else {
-    const auto status = cursors_[image]->node().read(call_, ticket.offset + done, to, length);
+    const auto status = sides_[image]->node().read(call_, ticket.offset + done, to, length);
     if (!status) code = status.error().code;
   }
   if (code == 0) return true;
   found({ticket.offset, INSTAR_COMPARE_EQUAL, image + 1,
          fail(EIO, "Error while reading offset ", ticket.offset, " of ",
-              cursors_[image]->node().filename(), ": ", errno_text(code))});
+              sides_[image]->node().filename(), ": ", errno_text(code))});
   return false;
 }
 

@@ -173,5 +173,36 @@ TEST(Compare, ThroughDescriptors) {
   EXPECT_EQ(run(a, b).result.offset, 5000000 / 512 * 512);
 }
 
+/** Islands of data in holes, with zeroes as data or as holes in either file, and behind the end. */
+TEST(Compare, DescriptorsWithHoles) {
+  constexpr uint64_t kPiece = 64 << 10;
+  std::mt19937 random(9);
+  TestCall call;
+  const std::vector<uint8_t> zeroes(kPiece), ones(kPiece, 1);
+  for (int round = 0; round < 40; ++round) {
+    const auto a = fakes::file_node(kSize);
+    const auto b = fakes::file_node(kSize);
+    uint64_t expected = UINT64_MAX;
+    for (uint64_t at = 0; at < kSize; at += kPiece) {
+      const bool data = random() % 4 == 0;
+      const bool differs = random() % 256 == 0;
+      for (const auto& node : {a, b}) {
+        const bool filled = data && !(differs && node == b);
+        if (!filled && random() % 4 != 0) continue;
+        const auto& bytes = filled ? ones : zeroes;
+        ASSERT_TRUE(node->write(call.call(), at, bytes.data(), bytes.size()));
+      }
+      if (data && differs) expected = std::min(expected, at);
+    }
+    const auto outcome = run(a, b);
+    ASSERT_TRUE(outcome.ok);
+    EXPECT_EQ(outcome.result.verdict,
+              expected == UINT64_MAX ? INSTAR_COMPARE_EQUAL : INSTAR_COMPARE_CONTENT);
+    if (expected != UINT64_MAX) {
+      EXPECT_EQ(outcome.result.offset, expected);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace instar::engine

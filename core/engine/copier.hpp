@@ -46,6 +46,8 @@ class Copier {
   Status make_room(uint64_t size);
   Status process(Worker& worker);
   Status process_data(Worker& worker, Turn& turn);
+  bool may_step(const Ticket& ticket) const;
+  Status copy_in_steps(Worker& worker, Turn& turn);
 
   Status copy_window(Worker& worker, Turn& turn, uint64_t offset, size_t length, bool more);
   void widen_to_clusters(Worker& worker, uint64_t offset, size_t length) const;
@@ -67,7 +69,8 @@ class Copier {
   RawFiles files_;
   SparseRule rule_;
   uint64_t window_ = 0;
-  unsigned workers_ = 1;
+  const bool remote_;  ///< one node is: better few large requests than many that stay in the cache
+  const unsigned workers_;
   uint64_t total_ = 0;
   bool clone_ = false;
   const instar_compress_ops* compress_ = nullptr;

@@ -18,7 +18,7 @@ namespace {
 constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: it decides where runs of zeroes are cut
 constexpr uint64_t kBufferBudget = 12 << 20;
 constexpr uint64_t kPackWindow = 1 << 20;
-constexpr uint64_t kCommitWindow = 256 << 10;  // stays in the processor's cache
+constexpr uint64_t kCached = 256 << 10;  // stays in the processor's cache
 constexpr uint64_t kSmallCluster = 256 << 10;
 constexpr uint64_t kLeastClone = 128 << 10;
 constexpr uint64_t kLeastGrowth = 64 << 20;
@@ -28,6 +28,11 @@ uint64_t request_alignment(const block::Node& target) {
   if (const block::Node* file = target.file())
     alignment = std::max<uint64_t>(alignment, file->driver_limits().request_alignment);
   return alignment;
+}
+
+/** Read by tickets, whose readers must not be far apart; a stream is read in order anyway. */
+bool one_by_one(const CopyJob& job) {
+  return (job.flags & INSTAR_COPY_STREAM) == 0 && any_forward(job.sources);
 }
 
 }  // namespace
@@ -41,7 +46,8 @@ Copier::Copier(const Call& call, const CopyJob& job)
       job_(job),
       target_(*job.target),
       rule_(make_sparse_rule(job.min_sparse, request_alignment(*job.target))),
-      workers_(choose_workers(job.workers, job.target->remote() || any_remote(job.sources))),
+      remote_(job.target->remote() || any_remote(job.sources)),
+      workers_(choose_workers(one_by_one(job) ? 1 : job.workers, remote_)),
       reader_(call, job.flags),
       feed_(job.content),
       rate_(job.rate),
@@ -57,7 +63,12 @@ Status Copier::set_up() {
   if (has(INSTAR_COPY_COMPRESSED)) INSTAR_CHECK(set_up_compression());
   choose_window();
   if (has(INSTAR_COPY_STREAM)) {
-    pipe_ = std::make_unique<PipeSource>(job_.source_fd);
+    if (job_.sources.empty()) {
+      pipe_ = std::make_unique<PipeSource>(job_.source_fd);
+    } else {
+      INSTAR_TRY(PipeSource source, PipeSource::of(*job_.sources[0]));
+      pipe_ = std::make_unique<PipeSource>(source);
+    }
     INSTAR_TRY(room_, job_.target->size());
     progress_ = std::make_unique<Progress>(instar_progress{}, 0);
     return {};
@@ -117,7 +128,7 @@ Status Copier::set_up_compression() {
 void Copier::choose_window() {
   const uint64_t unit = compress_ != nullptr ? cluster_ : std::min(target_.cluster(), kWindow);
   const uint64_t share = std::bit_floor(kBufferBudget / workers_ / (compress_ != nullptr ? 2 : 1));
-  const uint64_t plain = job_.base != nullptr ? kCommitWindow : kWindow;
+  const uint64_t plain = job_.base != nullptr ? kCached : kWindow;
   const uint64_t most = compress_ != nullptr ? kPackWindow : plain;
   window_ = std::max(sdk::round_down(std::min(most, share), unit), unit);
 }
@@ -211,10 +222,31 @@ Status Copier::process(Worker& worker) {
 
 Status Copier::process_data(Worker& worker, Turn& turn) {
   const Ticket& ticket = worker.ticket;
+  if (may_step(ticket)) return copy_in_steps(worker, turn);
   if (pipe_ == nullptr) INSTAR_CHECK(reader_.read(ticket, worker.data.data()));
   if (ticket.kind == TicketKind::kLook) return {};
   if (compress_ != nullptr) return copy_compressed(worker, turn);
   return copy_window(worker, turn, ticket.offset, static_cast<size_t>(ticket.length), false);
+}
+
+/** Where runs of zeroes are cut by blocks, it does not matter how much is looked at at once. */
+bool Copier::may_step(const Ticket& ticket) const {
+  const bool by_blocks = job_.min_sparse == 0 ||
+                         (rule_.min_sparse <= rule_.alignment && kCached % rule_.alignment == 0 &&
+                          ticket.offset % rule_.alignment == 0);
+  return by_blocks && !remote_ && ticket.kind == TicketKind::kData && ticket.length > kCached &&
+         pipe_ == nullptr && compress_ == nullptr && !feed_.wanted() && !target_.takes_turns();
+}
+
+Status Copier::copy_in_steps(Worker& worker, Turn& turn) {
+  const Ticket& ticket = worker.ticket;
+  const uint64_t end = ticket.offset + ticket.length;
+  for (uint64_t at = ticket.offset; at < end; at += kCached) {
+    const uint64_t length = std::min(kCached, end - at);
+    INSTAR_CHECK(reader_.read(ticket, at, length, worker.data.data()));
+    INSTAR_CHECK(copy_window(worker, turn, at, static_cast<size_t>(length), true));
+  }
+  return {};
 }
 
 }  // namespace instar::engine

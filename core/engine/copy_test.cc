@@ -77,13 +77,48 @@ TEST(Copy, OrderedWritesAscend) {
   const auto from = fakes::random_memory(kSize, 5);
   const auto to = std::make_shared<Memory>(kSize);
   const auto source = fakes::memory_node(from);
-  const auto target = fakes::memory_node(to);
+  const auto target = fakes::make_node(block::NodeKind::kProtocol, "memory",
+                                       std::make_unique<fakes::MemoryNode>(to, nullptr));
   auto job = job_of(*source, *target);
   job.workers = 8;
   TestCall call;
   ASSERT_TRUE(copy(call.call(), job));
   EXPECT_TRUE(std::is_sorted(to->writes.begin(), to->writes.end()));
   EXPECT_GT(to->writes.size(), 5u);
+}
+
+/** A format that shows the blocks of the file below, as raw does. */
+block::NodePtr transparent_node(std::shared_ptr<Memory> memory) {
+  auto file = fakes::make_node(block::NodeKind::kProtocol, "memory",
+                               std::make_unique<fakes::MemoryNode>(memory, nullptr));
+  return fakes::make_node(block::NodeKind::kFormat, "transparent",
+                          std::make_unique<fakes::MemoryNode>(memory, nullptr),
+                          {{"file", INSTAR_CHILD_FILTERED, std::move(file)}});
+}
+
+TEST(Copy, WritesDoNotWaitWhereNothingIsAllocated) {
+  const auto source = fakes::memory_node(garbage(8 << 20));
+  const auto to = std::make_shared<Memory>(8 << 20);
+  to->flags = INSTAR_NODE_REMOTE;
+  to->cluster = 4 << 20;
+  to->together = 2;
+  auto target = transparent_node(to);
+  auto job = job_of(*source, *target);
+  job.workers = 2;
+  TestCall call;
+  ASSERT_TRUE(copy(call.call(), job));
+  EXPECT_FALSE(to->alone);
+}
+
+TEST(Copy, RequestsToServersAreLarge) {
+  const auto from = garbage(16 << 20);
+  const auto to = std::make_shared<Memory>(16 << 20);
+  from->flags = INSTAR_NODE_REMOTE;
+  const auto source = fakes::memory_node(from);
+  const auto target = fakes::memory_node(to);
+  TestCall call;
+  ASSERT_TRUE(copy(call.call(), job_of(*source, *target)));
+  EXPECT_EQ(to->writes.size(), 16u);
 }
 
 TEST(Copy, SmallImagesNeedNoThread) {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -65,6 +67,19 @@ struct Memory {
   int most_threads = 0;
   std::atomic<int>* cancel_after = nullptr;  ///< writes until *cancelled is set
   int32_t* cancelled = nullptr;
+  uint32_t flags = 0;    ///< instar_node_flags
+  uint32_t cluster = 0;  ///< bytes
+  int together = 0;      ///< writes behind the first that are under way before one goes on
+  bool alone = false;    ///< one waited for the others in vain
+
+  void meet() {
+    std::unique_lock lock(mutex);
+    --together;
+    changed.notify_all();
+    if (!changed.wait_for(lock, std::chrono::seconds(5), [&] { return together <= 0; }))
+      alone = true;
+  }
+  std::condition_variable changed;
 };
 
 class MemoryNode {
@@ -74,6 +89,10 @@ class MemoryNode {
       : memory_(std::move(memory)), backing_(std::move(backing)) {}
 
   uint64_t size() const { return memory_->bytes.size(); }
+  void limits(instar_node_limits& limits) const {
+    limits.flags |= memory_->flags;
+    limits.cluster_size = memory_->cluster;
+  }
   Status read(const Call& call, uint64_t offset, IoVec to) {
     const std::lock_guard lock(memory_->mutex);
     memory_->most_threads = std::max(memory_->most_threads, count_threads());
@@ -91,6 +110,7 @@ class MemoryNode {
     return {};
   }
   Status write(const Call& call, uint64_t offset, IoVec from, uint32_t) {
+    if (offset != 0) memory_->meet();  // the first one has no other beside it
     const std::lock_guard lock(memory_->mutex);
     if (touches(memory_->bad_writes, offset, from.length())) return fail(ENOSPC, "full");
     INSTAR_CHECK(bring_up(call, offset / kBlock));

@@ -45,6 +45,12 @@ bool RawFile::same_bytes(uint64_t offset, const RawFile& other, uint64_t other_o
          base_ + offset == other.base_ + other_offset;
 }
 
+uint64_t RawFile::next_data(uint64_t offset) const {
+  const off_t data = lseek(fd_, static_cast<off_t>(base_ + offset), SEEK_DATA);
+  if (data < 0) return errno == ENXIO ? UINT64_MAX : offset;
+  return std::max(static_cast<uint64_t>(data), base_ + offset) - base_;
+}
+
 int RawFile::read(uint64_t offset, void* to, size_t len) const {
   auto* at = static_cast<uint8_t*>(to);
   while (len > 0) {

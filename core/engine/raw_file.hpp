@@ -25,6 +25,12 @@ class RawFile {
   /** The same bytes of the same file? */
   bool same_bytes(uint64_t offset, const RawFile& other, uint64_t other_offset) const;
 
+  /** A file, not a device: it may have holes. */
+  bool regular() const { return regular_; }
+  /** Where the next data begins, at `offset` or behind; UINT64_MAX: nowhere. `offset` itself when that
+   * can't be told. */
+  uint64_t next_data(uint64_t offset) const;
+
   /** Negative errno; bytes beyond the end read as zeroes. */
   int read(uint64_t offset, void* to, size_t len) const;
   int write(uint64_t offset, const void* from, size_t len) const;

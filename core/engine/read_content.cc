@@ -9,6 +9,7 @@
 #include "core/engine/crew.hpp"
 #include "core/engine/progress.hpp"
 #include "core/engine/ticket_reader.hpp"
+#include "sdk/abi/forward.h"
 
 namespace instar::engine {
 
@@ -84,6 +85,13 @@ class ContentReader {
 
 Status read_content(const Call& call, const ReadJob& job) {
   return ContentReader(call, job).run();
+}
+
+bool any_forward(const std::vector<block::Node*>& sources) {
+  void* self = nullptr;
+  return std::any_of(sources.begin(), sources.end(), [&](const block::Node* node) {
+    return node->interface<instar_forward_ops>(INSTAR_FORWARD_ID, &self) != nullptr;
+  });
 }
 
 bool any_remote(const std::vector<block::Node*>& sources) {

@@ -28,6 +28,8 @@ struct ReadJob {
 /** Known zeroes are not read. ECANCELED when the call is cancelled. [any] */
 Status read_content(const Call& call, const ReadJob& job);
 
+/** Whether one of them is made while it is read (instar.forward/1): readers must not be far apart. */
+bool any_forward(const std::vector<block::Node*>& sources);
 /** Whether one of them waits for a network. */
 bool any_remote(const std::vector<block::Node*>& sources);
 

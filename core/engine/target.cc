@@ -15,6 +15,12 @@ constexpr size_t kPlacesPerCall = 64;
 Error stopped() {
   return Error{ECANCELED, errno_text(ECANCELED)};
 }
+
+/** Whether it gives blocks places of its own. What only shows the file below (raw) does not. */
+bool allocates(const block::Node& node) {
+  return node.limits().cluster_size > 1 && node.filtered() == nullptr;
+}
+
 }  // namespace
 
 Error write_error(uint64_t offset, int code) {
@@ -29,10 +35,14 @@ Target::Target(block::Node& node) : node_(node) {
   if (own_file_ != nullptr) {
     file_ = own_file_.get();
     mode_ = Mode::kRaw;
+    ordered_ = false;
     return;
   }
   map_ = node.interface<instar_map_ops>(INSTAR_MAP_ID, &map_self_);
-  if (map_ == nullptr || map_->prepare_write == nullptr) return;
+  if (map_ == nullptr || map_->prepare_write == nullptr) {
+    ordered_ = node.kind() != block::NodeKind::kFormat || allocates(node);
+    return;
+  }
   mode_ = Mode::kMap;
   cluster_ = std::max<uint64_t>(node.limits().cluster_size, 1);
   const uint64_t zeroes = node.limits().write_zeroes_alignment;
@@ -56,12 +66,14 @@ const RawFile* Target::child_file(uint32_t child) const {
 }
 
 Status Target::write(const Call& call, Turn& turn, std::span<const WriteRun> runs, bool more) {
-  if (!takes_turns()) return write_raw(call, runs);
+  if (mode_ == Mode::kRaw) return write_raw(call, runs);
   if (runs.empty()) return {};
-  if (!turn.wait()) return stopped();
+  if (takes_turns() && !turn.wait()) return stopped();
   if (mode_ == Mode::kNode) {
-    for (const auto& run : runs)
+    for (const auto& run : runs) {
+      if (call.cancelled()) return stopped();
       INSTAR_CHECK(write_node(call, run));
+    }
     return {};
   }
   std::vector<Placed> placed;

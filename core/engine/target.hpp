@@ -35,6 +35,8 @@ class Target {
   explicit Target(block::Node& node);
 
   block::Node& node() const { return node_; }
+  /** Whether writes ascend, for the sake of formats that allocate blocks and of servers. */
+  bool takes_turns() const { return ordered_; }
   /** Allocation unit that data should come in; 1 = none. */
   uint64_t cluster() const { return cluster_; }
   /** What is worth filling up with zeroes: a cluster, or a subcluster where there are such. */
@@ -60,7 +62,6 @@ class Target {
     instar_placement place;
     const uint8_t* data;
   };
-  bool takes_turns() const { return mode_ != Mode::kRaw; }
   Status write_raw(const Call& call, std::span<const WriteRun> runs) const;
   Status write_node(const Call& call, const WriteRun& run) const;
   Status place(const Call& call, const WriteRun& run, std::vector<Placed>& out);
@@ -76,6 +77,7 @@ class Target {
   enum class Mode { kRaw, kMap, kNode };
   block::Node& node_;
   Mode mode_ = Mode::kNode;
+  bool ordered_ = true;
   uint64_t cluster_ = 1;
   uint64_t grain_ = 1;
   uint64_t size_ = 0;

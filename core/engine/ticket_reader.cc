@@ -14,6 +14,17 @@ Status TicketReader::read(const Ticket& ticket, uint8_t* to) {
   return {};
 }
 
+Status TicketReader::read(const Ticket& ticket, uint64_t offset, uint64_t length, uint8_t* to) {
+  const uint64_t end = offset + length;
+  for (Segment piece : ticket.pieces) {
+    if (piece.offset >= end || piece.offset + piece.length <= offset) continue;
+    if (piece.offset < offset) piece.skip(offset - piece.offset);
+    piece.length = std::min(piece.length, end - piece.offset);
+    INSTAR_CHECK(read(piece, ticket.offset, to + (piece.offset - offset)));
+  }
+  return {};
+}
+
 Status TicketReader::read(const Segment& piece, uint64_t at, uint8_t* to) {
   const auto status = read_piece(piece, to);
   if (status) return {};

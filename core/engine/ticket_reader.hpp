@@ -17,6 +17,8 @@ class TicketReader {
 
   /** All pieces of a ticket: ticket.length bytes. */
   Status read(const Ticket& ticket, uint8_t* to);
+  /** What a ticket has of the target's [offset, offset + length). */
+  Status read(const Ticket& ticket, uint64_t offset, uint64_t length, uint8_t* to);
   /** One piece, or a part of one. @param at the offset for the message. */
   Status read(const Segment& piece, uint64_t at, uint8_t* to);
 

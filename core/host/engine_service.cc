@@ -140,7 +140,7 @@ class StreamContent {
  public:
   explicit StreamContent(const instar_stream_job& wanted) : wanted_(wanted) {
     job_.sources = nodes_of(wanted.sources, wanted.source_count);
-    job_.flags = wanted.flags;
+    job_.flags = wanted.flags & ~uint32_t{INSTAR_COPY_COMPRESSED};
   }
   Result<uint64_t> size() const { return engine::content_size(job_.sources); }
   instar_stream_source source(uint64_t size) {
@@ -158,17 +158,22 @@ class StreamContent {
   }
   static int read(void* opaque, instar_call* abi, const instar_content* each) {
     return static_cast<int>(guard(abi, [&](const Call& call) {
-      const auto& self = *static_cast<StreamContent*>(opaque);
+      auto& self = *static_cast<StreamContent*>(opaque);
       Fork fork(*each, self.wanted_.content);
       engine::ReadJob job = self.job_;
-      job.progress = self.wanted_.progress;
-      job.content = self.wanted_.content.data != nullptr ? fork.receiver() : *each;
+      job.content = *each;
+      // A format may read all of it more than once.
+      if (!std::exchange(self.shown_, true)) {
+        job.progress = self.wanted_.progress;
+        if (self.wanted_.content.data != nullptr) job.content = fork.receiver();
+      }
       return engine::read_content(call, job);
     }));
   }
 
   const instar_stream_job& wanted_;
   engine::ReadJob job_;
+  bool shown_ = false;  ///< who wants to see the content, or progress, did
 };
 
 int stream(const instar_host*, instar_call* abi, const instar_stream_job* given) noexcept {
@@ -176,9 +181,13 @@ int stream(const instar_host*, instar_call* abi, const instar_stream_job* given)
     const instar_stream_job wanted = whole(given);
     StreamContent content(wanted);
     INSTAR_TRY(const uint64_t size, content.size());
-    return Session::current().graph().stream(call, wanted.format,
-                                             wanted.options != nullptr ? wanted.options : "",
-                                             content.source(size), wanted.out);
+    block::StreamSpec spec;
+    spec.format = wanted.format;
+    if (wanted.options != nullptr) spec.options = wanted.options;
+    spec.compress = (wanted.flags & INSTAR_COPY_COMPRESSED) != 0;
+    if (wanted.filename != nullptr) spec.filename = wanted.filename;
+    spec.out = wanted.out;
+    return Session::current().graph().stream(call, spec, content.source(size));
   }));
 }
 

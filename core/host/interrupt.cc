@@ -26,6 +26,12 @@ void catch_interrupts() {
     sigaction(number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);
   }
+  // It asks how far the work is: commands that can't tell must not end by it.
+  signal(SIGUSR1, SIG_IGN);
+}
+
+void outlive_readers() {
+  signal(SIGPIPE, SIG_IGN);
 }
 
 const int32_t* interrupted() {

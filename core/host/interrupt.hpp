@@ -12,6 +12,9 @@ namespace instar::host {
 
 void catch_interrupts();
 
+/** Who read what is printed may go: the work is done all the same, as qemu-img does it. */
+void outlive_readers();
+
 /** Becomes non-zero with the first signal: what instar_call::cancelled points to. */
 const int32_t* interrupted();
 

@@ -13,7 +13,7 @@ constexpr uint32_t kShownFlags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTA
 
 instar_map_extent shown(const block::ChainExtent& extent) {
   return {extent.offset,      extent.length,
-          extent.file_offset, extent.flags & kShownFlags,
+          extent.file_offset, extent.shown_flags() & kShownFlags,
           extent.depth,       extent.file != nullptr ? extent.file->filename().c_str() : nullptr};
 }
 

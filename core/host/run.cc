@@ -165,6 +165,7 @@ int run(int argc, char** argv) {
     return out.flush() ? 0 : 1;
   }
   catch_interrupts();
+  if (invocation.strict) outlive_readers();
   Session session(invocation, globals->session);
   if (globals->help) {
     session.standard_output().write(help_text(session));

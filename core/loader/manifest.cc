@@ -9,6 +9,7 @@
 #include <charconv>
 #include <filesystem>
 #include <limits>
+#include <mutex>
 
 #include "core/base/hex.hpp"
 
@@ -231,10 +232,14 @@ class Reader {
     if (value == nullptr) return;
     const auto* tables = value->if_object();
     if (tables == nullptr) return wrong_type("options", "an object");
-    each_object(*tables, "open", [&](const json::object& row) { option(row, out.open_options); });
-    each_object(*tables, "create",
-                [&](const json::object& row) { option(row, out.create_options); });
-    each_object(*tables, "amend", [&](const json::object& row) { option(row, out.amend_options); });
+    out.open_options = option_table(*tables, "open");
+    out.create_options = option_table(*tables, "create");
+    out.amend_options = option_table(*tables, "amend");
+  }
+  OptionSpecs::Rows option_table(const json::object& tables, std::string_view name) {
+    OptionSpecs::Rows rows;
+    each_object(tables, name, [&](const json::object& row) { option(row, rows); });
+    return rows;
   }
   void option(const json::object& object, std::vector<OptionSpec>& table) {
     OptionSpec spec;
@@ -284,6 +289,32 @@ Error parse_error(std::string_view text, size_t end, const std::string& path,
 }
 
 }  // namespace
+
+struct OptionSpecs::Table {
+  std::function<Rows()> make;
+  Rows rows;
+  std::once_flag once;
+};
+
+OptionSpecs::OptionSpecs(Rows rows) {
+  if (rows.empty()) return;
+  table_ = std::make_shared<Table>();
+  table_->rows = std::move(rows);
+}
+
+OptionSpecs::OptionSpecs(std::function<Rows()> make) : table_(std::make_shared<Table>()) {
+  table_->make = std::move(make);
+}
+
+const OptionSpecs::Rows& OptionSpecs::rows() const {
+  static const Rows none;
+  if (table_ == nullptr) return none;
+  std::call_once(table_->once, [this] {
+    if (table_->make) table_->rows = table_->make();
+    table_->make = nullptr;
+  });
+  return table_->rows;
+}
 
 bool Provide::has_flag(std::string_view flag) const {
   return std::find(flags.begin(), flags.end(), flag) != flags.end();

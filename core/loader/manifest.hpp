@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +35,32 @@ struct OptionSpec {
   bool extension = false;  ///< QEMU has none such: not listed when called as qemu-img
   bool identity = false;   ///< an open option that decides what the image holds: names show it
   std::optional<std::string> checked_as;  ///< what the message about a wrong value calls it
+};
+
+/**
+ * An option table. Its rows may be made when they are first asked for, by any thread: of all tables
+ * that are found a command needs a few. Copies share the rows.
+ */
+class OptionSpecs {
+ public:
+  using Rows = std::vector<OptionSpec>;
+
+  OptionSpecs() = default;
+  OptionSpecs(Rows rows);
+  /** `make` is called once at most, and not at all if nobody asks. */
+  explicit OptionSpecs(std::function<Rows()> make);
+
+  const Rows& rows() const;
+  operator const Rows&() const { return rows(); }
+  auto begin() const { return rows().begin(); }
+  auto end() const { return rows().end(); }
+  bool empty() const { return rows().empty(); }
+  size_t size() const { return rows().size(); }
+  const OptionSpec& operator[](size_t i) const { return rows()[i]; }
+
+ private:
+  struct Table;
+  std::shared_ptr<Table> table_;  ///< nullptr: empty
 };
 
 /** A condition on a file: on its first bytes, its last ones or its name. Bytes beyond what was read
@@ -68,9 +96,9 @@ struct Provide {
   std::vector<std::string> extensions;
   std::vector<std::string> schemes;
   std::string filename;  ///< of a filter: its nodes' names, "blkdebug:{config}:{image}"
-  std::vector<OptionSpec> open_options;
-  std::vector<OptionSpec> create_options;
-  std::vector<OptionSpec> amend_options;
+  OptionSpecs open_options;
+  OptionSpecs create_options;
+  OptionSpecs amend_options;
   std::vector<std::string> interfaces;
   instar_thread_model threads = INSTAR_THREADS_PER_NODE;
   int rank = 0;

@@ -2,7 +2,7 @@
 #include "core/loader/plugin.hpp"
 
 #include <dlfcn.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <boost/dll/shared_library.hpp>
@@ -192,9 +192,13 @@ int Plugin::index_of(const void* table) const {
 
 Status Plugin::load_now(const instar_host* host) {
   INSTAR_CHECK(check_host(manifest_));
-  if (access(manifest_.library.c_str(), F_OK) != 0)
+  struct stat file {};
+  if (lstat(manifest_.library.c_str(), &file) != 0)
     return failure(manifest_, cat("could not be loaded: ", errno_text(errno)));
-  INSTAR_CHECK(check_trust(manifest_.library));
+  // The search has checked its folders.
+  const bool folder_checked = tier_ != Tier::kArgument && S_ISREG(file.st_mode);
+  INSTAR_CHECK(folder_checked ? check_trust_within(manifest_.library, file)
+                              : check_trust(manifest_.library));
   INSTAR_CHECK(check_loadable(manifest_.library));
   INSTAR_TRY(const auto* library, open_library(manifest_));
   if (!library->has(INSTAR_PLUGIN_ENTRY_SYMBOL)) return no_entry(manifest_);

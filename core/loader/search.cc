@@ -2,21 +2,16 @@
 #include "core/loader/search.hpp"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
-#include "core/base/fd.hpp"
-#include "core/base/file.hpp"
 #include "core/base/strings.hpp"
-#include "core/loader/manifest.hpp"
+#include "core/loader/json_file.hpp"
+#include "core/loader/manifest_cache.hpp"
 #include "core/loader/trust.hpp"
 
 namespace instar::loader {
@@ -36,41 +31,6 @@ fs::path library_folder() {
   return program.parent_path().parent_path() / "lib" / "instar";
 }
 
-/** Paths of the folder's files that end in ".json", sorted; nothing when there is no such folder.
- */
-Result<std::vector<std::string>> json_files(const std::string& folder) {
-  std::vector<std::string> files;
-  std::error_code ec;
-  fs::directory_iterator entries(folder, ec);
-  if (ec == std::errc::no_such_file_or_directory) return files;
-  if (!ec) INSTAR_CHECK(check_trust(folder));
-  for (; !ec && entries != fs::directory_iterator(); entries.increment(ec))
-    if (entries->path().extension() == ".json") files.push_back(entries->path().string());
-  if (ec) return fail(ec.value(), "plugin folder '", folder, "': ", ec.message());
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-/** A file in a folder that json_files has checked. Start-up time is made of these calls: few. */
-Result<std::string> read_json(const std::string& path) {
-  base::Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd && errno == ELOOP) {
-    INSTAR_CHECK(check_trust(path));
-    return base::read_file(path, kMaxManifestSize);
-  }
-  struct stat file {};
-  if (!fd || fstat(fd.get(), &file) != 0)
-    return fail(errno, "Could not open '", path, "': ", errno_text(errno));
-  INSTAR_CHECK(check_trust_within(path, file));
-  if (!S_ISREG(file.st_mode) || static_cast<uint64_t>(file.st_size) > kMaxManifestSize)
-    return fail(EINVAL, "'", path, "' is no manifest: it is too large, or not a file");
-  std::string text(static_cast<size_t>(file.st_size), '\0');
-  const ssize_t n = read(fd.get(), text.data(), text.size());
-  if (n < 0) return fail(errno, "Could not read '", path, "': ", errno_text(errno));
-  text.resize(static_cast<size_t>(n));
-  return text;
-}
-
 void find_in_folder(const std::string& folder, Tier tier, std::vector<FoundManifest>& found) {
   if (folder.empty()) return;
   auto files = json_files(folder);
@@ -78,9 +38,12 @@ void find_in_folder(const std::string& folder, Tier tier, std::vector<FoundManif
     found.push_back({folder, tier, std::move(files).error()});
     return;
   }
-  for (auto& file : *files) {
-    auto text = read_json(file);
-    found.push_back({std::move(file), tier, std::move(text)});
+  if (files->empty()) return;
+  const ManifestCache cache(folder);
+  for (auto& path : *files) {
+    auto cached = cache.find(path.substr(path.rfind('/') + 1));
+    auto manifest = cached ? Result<Manifest>(*std::move(cached)) : read_manifest(path);
+    found.push_back({std::move(path), tier, std::move(manifest)});
   }
 }
 
@@ -150,8 +113,11 @@ SearchPath standard_search_path(std::vector<std::string> plugin_files) {
   if (has_raised_privileges()) return path;
   path.plugin_files = std::move(plugin_files);
   const char* folders = std::getenv("INSTAR_PLUGIN_PATH");
-  for (const auto folder : base::split(folders != nullptr ? folders : "", ':'))
+  for (auto folder : base::split(folders != nullptr ? folders : "", ':')) {
+    while (folder.size() > 1 && folder.ends_with('/'))
+      folder.remove_suffix(1);
     if (!folder.empty()) path.environment.emplace_back(folder);
+  }
   return path;
 }
 
@@ -164,8 +130,8 @@ std::vector<FoundManifest> find_manifests(const SearchPath& path) {
   for (const auto& file : path.plugin_files) {
     auto manifest = manifest_of(file);
     const Status trusted = check_trust(manifest);
-    auto text = trusted ? base::read_file(manifest, kMaxManifestSize) : trusted.error();
-    found.push_back({std::move(manifest), Tier::kArgument, std::move(text)});
+    auto read = trusted ? read_manifest(manifest) : trusted.error();
+    found.push_back({std::move(manifest), Tier::kArgument, std::move(read)});
   }
   return found;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/result.hpp"
+#include "core/loader/manifest.hpp"
 
 namespace instar::loader {
 
@@ -35,8 +36,8 @@ SearchPath standard_search_path(std::vector<std::string> plugin_files = {});
 struct FoundManifest {
   std::string path;
   Tier tier{};
-  /** Of the file; or why it is not used (it can't be read, or others can write it). */
-  Result<std::string> text;
+  /** Or why it is not used: it can't be read, others can write it, or what is wrong in it. */
+  Result<Manifest> manifest;
 };
 
 /**

@@ -18,14 +18,18 @@ std::vector<std::string> names(const std::vector<FoundManifest>& found) {
   return out;
 }
 
+std::string named(const std::string& name) {
+  return R"({"name": ")" + name + R"(", "version": "1", "provides": []})";
+}
+
 TEST(FindManifests, FromLowToHighAndSorted) {
   const Folder system, local, first, second;
-  system.write("b.json", "1");
-  system.write("a.json", "2");
+  system.write("b.json", named("1"));
+  system.write("a.json", named("2"));
   system.write("c.so", "no manifest");
-  local.write("z.json", "3");
-  first.write("y.json", "4");
-  second.write("x.json", "5");
+  local.write("z.json", named("3"));
+  first.write("y.json", named("4"));
+  second.write("x.json", named("5"));
   const SearchPath path{
       system.path(), local.path(), {first.path(), second.path()}, {second.path("x.so")}, ""};
   const auto found = find_manifests(path);
@@ -34,30 +38,31 @@ TEST(FindManifests, FromLowToHighAndSorted) {
                 "system " + system.path("a.json"), "system " + system.path("b.json"),
                 "local " + local.path("z.json"), "environment " + first.path("y.json"),
                 "environment " + second.path("x.json"), "argument " + second.path("x.json")}));
-  EXPECT_EQ(*found[0].text, "2");
+  ASSERT_TRUE(found[0].manifest);
+  EXPECT_EQ(found[0].manifest->name, "2");
 }
 
 TEST(FindManifests, PassesOverWhatIsNotThere) {
   EXPECT_TRUE(find_manifests({"/nonexistent/folder", "", {"/nonexistent"}, {}, ""}).empty());
   const auto missing = find_manifests({"", "", {}, {"/nonexistent/x.so"}, ""});
   ASSERT_EQ(missing.size(), 1u);
-  ASSERT_FALSE(missing[0].text);
-  EXPECT_NE(missing[0].text.error().message.find("/nonexistent/x.json"), std::string::npos);
+  ASSERT_FALSE(missing[0].manifest);
+  EXPECT_NE(missing[0].manifest.error().message.find("/nonexistent/x.json"), std::string::npos);
 }
 
 TEST(FindManifests, RootPassesOverAFolderThatOthersCanWrite) {
   const Folder folder;
-  folder.write("a.json", "{}");
+  folder.write("a.json", named("a"));
   chmod(folder.path().c_str(), 0777);
   const auto found = find_manifests({folder.path(), "", {}, {}, ""});
   ASSERT_EQ(found.size(), 1u);
   if (geteuid() != 0) {
-    EXPECT_TRUE(found[0].text);
+    EXPECT_TRUE(found[0].manifest);
     return;
   }
   EXPECT_EQ(found[0].path, folder.path());
-  ASSERT_FALSE(found[0].text);
-  EXPECT_NE(found[0].text.error().message.find(folder.path()), std::string::npos);
+  ASSERT_FALSE(found[0].manifest);
+  EXPECT_NE(found[0].manifest.error().message.find(folder.path()), std::string::npos);
 }
 
 TEST(FindManifests, AFileThatIsTooLargeIsToldOf) {
@@ -65,7 +70,7 @@ TEST(FindManifests, AFileThatIsTooLargeIsToldOf) {
   folder.write("a.json", std::string((1 << 20) + 1, ' '));
   const auto found = find_manifests({folder.path(), "", {}, {}, ""});
   ASSERT_EQ(found.size(), 1u);
-  EXPECT_FALSE(found[0].text);
+  EXPECT_FALSE(found[0].manifest);
 }
 
 TEST(StandardSearchPath, TakesTheEnvironment) {

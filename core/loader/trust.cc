@@ -20,6 +20,11 @@ uid_t program_owner() {
   return owner;
 }
 
+bool is_root() {
+  static const bool root = geteuid() == 0;
+  return root;
+}
+
 Error refused(const std::string& path, const std::string& offender, std::string_view what) {
   const bool folder = std::filesystem::is_directory(path);
   return Error{
@@ -56,7 +61,7 @@ bool has_raised_privileges() {
 }
 
 Status check_trust(const std::string& path) {
-  return geteuid() == 0 ? check_trust_of_root(path) : Status();
+  return is_root() ? check_trust_of_root(path) : Status();
 }
 
 Status check_trust_of_root(const std::string& path) {
@@ -72,7 +77,7 @@ Status check_trust_of_root(const std::string& path) {
 }
 
 Status check_trust_within(const std::string& path, const struct stat& file) {
-  return geteuid() == 0 ? check_step(path, path, file, program_owner()) : Status();
+  return is_root() ? check_step(path, path, file, program_owner()) : Status();
 }
 
 }  // namespace instar::loader

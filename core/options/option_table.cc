@@ -155,7 +155,12 @@ const OptionSpec* OptionTable::find(std::string_view name) const {
 
 void OptionTable::append(const OptionTable& other) {
   for (const OptionSpec& spec : other.specs_) {
-    if (find(spec.name) == nullptr) specs_.push_back(spec);
+    const auto known = std::find_if(specs_.begin(), specs_.end(),
+                                    [&](const OptionSpec& mine) { return mine.name == spec.name; });
+    if (known == specs_.end())
+      specs_.push_back(spec);
+    else
+      known->extension = known->extension && spec.extension;
   }
 }
 

@@ -138,6 +138,9 @@ TEST(Table, HelpText) {
   table.append(protocol);
   EXPECT_EQ(OptionTable({{"a"}, {.name = "b", .extension = true}}).help_text("T", true),
             "T:\n  a=<str>               \n");
+  OptionTable both({{.name = "a", .extension = true}, {.name = "b", .extension = true}});
+  both.append(OptionTable({{"a"}}));  // QEMU's, if one of them is
+  EXPECT_EQ(both.help_text("T", true), "T:\n  a=<str>               \n");
   EXPECT_EQ(table.help_text("Supported options"),
             "Supported options:\n"
             "  cluster_size=<size>    - qcow2 cluster size\n"

@@ -17,8 +17,8 @@ FdSink::~FdSink() {
 void FdSink::put(std::string_view text) {
   if (!status_ || text.empty()) return;
   status_ = base::write_all(fd_, text);
-  // A stream that the caller closed: nobody wants to know.
-  if (!status_ && status_.error().code == EBADF) status_ = {};
+  // A stream that the caller closed, or whose reader has gone: nobody wants to know.
+  if (!status_ && (status_.error().code == EBADF || status_.error().code == EPIPE)) status_ = {};
 }
 
 void FdSink::write(std::string_view text) {

@@ -100,6 +100,8 @@ std::string Registry::driver_hint(std::string_view name) {
 }
 
 std::string Registry::scheme_hint(std::string_view scheme) {
+  index_->ensure();
+  if (index_->schemes.contains(scheme)) return {};  // but not under the name qemu-img
   for (const auto& row : index_->catalogue())
     if (contains(row.schemes, scheme)) return in_package("protocol", scheme, row.package);
   return driver_hint(scheme);

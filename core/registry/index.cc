@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/base/trace.hpp"
+#include "sdk/abi/manifest_cache.h"
 
 namespace instar::registry {
 namespace {
@@ -24,6 +25,7 @@ bool same_file(const std::string& a, const std::string& b) {
 Index::Index(Registry* owner, Settings wanted) : settings(std::move(wanted)), registry(owner) {
   fill_host_table(core_host, *this, nullptr);
   services.emplace(INSTAR_REGISTRY_ID, registry_service());
+  services.emplace(INSTAR_MANIFEST_CACHE_ID, manifest_cache_service());
 }
 
 std::unique_ptr<Entry> Index::make_entry(loader::FoundManifest found) {
@@ -31,18 +33,13 @@ std::unique_ptr<Entry> Index::make_entry(loader::FoundManifest found) {
   entry->manifest_path = std::move(found.path);
   entry->tier = found.tier;
   fill_host_table(entry->host, *this, entry.get());
-  if (!found.text) {
-    entry->problem = found.text.error().message;
+  if (!found.manifest) {
+    entry->problem = found.manifest.error().message;
     return entry;
   }
-  auto manifest = loader::parse_manifest(*found.text, entry->manifest_path);
-  if (!manifest) {
-    entry->problem = manifest.error().message;
-    return entry;
-  }
-  const Status fits = loader::check_host(*manifest);
+  const Status fits = loader::check_host(*found.manifest);
   if (!fits) entry->problem = fits.error().message;
-  entry->plugin = std::make_unique<loader::Plugin>(*std::move(manifest), entry->tier);
+  entry->plugin = std::make_unique<loader::Plugin>(*std::move(found.manifest), entry->tier);
   return entry;
 }
 
@@ -120,7 +117,7 @@ void Index::order(Slot& slot) {
     provider->shadowed_by_ = plain.front();
 }
 
-/** Aliases, schemes and the formats that are probed, of what is in use. */
+/** Aliases, schemes and what files are probed for, of what is in use. */
 void Index::add_further_names() {
   std::vector<Provider*> active;
   for (auto& [key, slot] : slots)
@@ -134,7 +131,8 @@ void Index::add_further_names() {
       aliases.try_emplace({info.kind, alias}, &slots.at({info.kind, info.name}));
     for (const auto& scheme : info.schemes)
       schemes.try_emplace(scheme, provider);
-    if (info.kind == INSTAR_KIND_FORMAT) formats.push_back(provider);
+    const bool packing = info.kind == INSTAR_KIND_FILTER && !info.probe.empty();
+    if (info.kind == INSTAR_KIND_FORMAT || packing) probed.push_back(provider);
   }
 }
 

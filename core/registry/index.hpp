@@ -93,7 +93,7 @@ struct Index {
   std::map<Name, Slot> slots;
   std::map<Name, Slot*> aliases;
   std::map<std::string, Provider*, std::less<>> schemes;
-  std::vector<Provider*> formats;  ///< in use, for probing
+  std::vector<Provider*> probed;  ///< formats and packings in use
 
   mutable std::shared_mutex services_mutex;
   std::map<std::string, const void*, std::less<>> services;
@@ -116,5 +116,8 @@ void fill_host_table(HostTable& table, Index& index, Entry* entry);
 
 /** The service "instar.registry/1". */
 const void* registry_service();
+
+/** The service "instar.manifest-cache/1". */
+const void* manifest_cache_service();
 
 }  // namespace instar::registry

@@ -121,6 +121,7 @@ const Provider* Registry::protocol_for_scheme(std::string_view scheme) {
   index_->ensure();
   const auto found = index_->schemes.find(scheme);
   if (found == index_->schemes.end()) return nullptr;
+  if (strict() && found->second->info().has_flag("extension")) return nullptr;
   return find(found->second->kind(), found->second->name());
 }
 
@@ -128,13 +129,17 @@ bool Registry::strict() const {
   return index_->settings.strict;
 }
 
-bool Registry::wants_tail() {
+bool Registry::wants_tail(std::string_view packed) {
   index_->ensure();
-  return std::any_of(index_->formats.begin(), index_->formats.end(), [&](const auto* format) {
+  return std::any_of(index_->probed.begin(), index_->probed.end(), [&](const auto* format) {
     const auto& rules = format->info().probe;
-    return std::any_of(rules.begin(), rules.end(), [&](const auto& rule) {
-      return counts(rule, index_->settings.strict) && looks_at_end(rule);
-    });
+    const auto& endings = format->info().extensions;
+    const bool named = packed.empty() || std::any_of(endings.begin(), endings.end(), [&](auto& e) {
+                         return packed.find(cat(".", e, ".")) != std::string_view::npos;
+                       });
+    return named && std::any_of(rules.begin(), rules.end(), [&](const auto& rule) {
+             return counts(rule, index_->settings.strict) && looks_at_end(rule);
+           });
   });
 }
 
@@ -142,11 +147,11 @@ Probed Registry::probe(std::span<const uint8_t> head, const std::string& filenam
                        std::span<const uint8_t> tail) {
   index_->ensure();
   Probed best;
-  for (const auto* format : index_->formats) {
+  for (const auto* format : index_->probed) {
     const int score = score_of(*format, {head, tail, filename}, index_->settings.strict);
     if (score > best.score) best = {format, score};
   }
-  if (best.provider != nullptr) (void)find_format(best.provider->name());
+  if (best.provider != nullptr) (void)find(best.provider->kind(), best.provider->name());
   return best;
 }
 

@@ -93,7 +93,7 @@ class Provider {
 
 /** Result of probing. */
 struct Probed {
-  const Provider* provider = nullptr;  ///< nullptr: no format knows it
+  const Provider* provider = nullptr;  ///< nullptr: nobody knows it
   int score = 0;
 };
 
@@ -127,15 +127,17 @@ class Registry {
   const Provider* find_driver(std::string_view name);
   /** The protocol for "SCHEME:…" or "SCHEME://…", or nullptr. */
   const Provider* protocol_for_scheme(std::string_view scheme);
-  /** The format of a file by its first bytes (QEMU looks at 512), its name, and its last bytes if
+  /** The format of a file, or the filter that unpacks it, by its first bytes (QEMU looks at 512), its name, and its last bytes if
    * given: up to 1023, as its length is only known in sectors. A plugin that has to be asked and
    * fails is passed over. */
   Probed probe(std::span<const uint8_t> head, const std::string& filename,
                std::span<const uint8_t> tail = {});
   /** Called as qemu-img. */
   bool strict() const;
-  /** Whether some format is recognised by its last bytes. */
-  bool wants_tail();
+  /** Whether some format is recognised by its last bytes. @param packed not empty: the name of the
+   * file that what is probed is packed in, as "disk.vhd.gz"; its end is worth a look only if the
+   * name tells of such a format, as going there may mean to unpack all of it. */
+  bool wants_tail(std::string_view packed = {});
 
   /** All that can be used of a kind, sorted by name; one per name. */
   std::vector<const Provider*> all(uint32_t kind);
@@ -153,7 +155,7 @@ class Registry {
   std::string scheme_hint(std::string_view scheme);
 
   /** Gives plugins a service of the host by its id ("instar.graph/1"). Both live as long as the
-   * process. "instar.registry/1" is there from the start. */
+   * process. "instar.registry/1" and "instar.manifest-cache/1" are there from the start. */
   void register_service(const char* id, const void* table);
   const void* service(std::string_view id) const;
   /** The host's table for code of the host itself that calls plugins' services. */

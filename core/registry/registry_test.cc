@@ -32,9 +32,10 @@ class RegistryTest : public ::testing::Test {
   }
   /** A format without a library. */
   static void add_manifest(const Folder& folder, const std::string& name,
-                           const std::string& members = "") {
+                           const std::string& members = "", const std::string& kind = "format") {
     folder.write(name + ".json", R"({"name": ")" + name + R"(", "version": "1", "provides": [{)" +
-                                     members + R"("kind": "format", "name": ")" + name + "\"}]}");
+                                     members + R"("kind": ")" + kind + R"(", "name": ")" + name +
+                                     "\"}]}");
   }
   boost::json::value list() { return boost::json::parse(registry().list_json()); }
   boost::json::object show(const std::string& name) {
@@ -182,6 +183,27 @@ TEST_F(RegistryTest, ProbesByMagicMaskAndNumber) {
   EXPECT_EQ(probe(""), "raw 1");
   EXPECT_EQ(probe("\xfa!"), "masked 60");
   EXPECT_EQ(probe("\xea!"), "raw 1");
+}
+
+TEST_F(RegistryTest, FiltersThatUnpackAreProbed) {
+  add_manifest(local_, "raw", R"("probe": [{"score": 1}],)");
+  add_manifest(local_, "unpack", R"("probe": [{"score": 50, "only": "instar",
+                                                "match": [{"offset": 0, "bytes": "1f"}]}],)",
+               "filter");
+  add_manifest(local_, "throttle", "", "filter");
+  add_manifest(local_, "end", R"("extensions": ["vhd"],
+                                  "probe": [{"score": 90, "match": [{"offset": -4, "bytes": "6b6f"}]}],)");
+  const auto probe = [&] {
+    const uint8_t head = 0x1f;
+    return registry().probe({&head, 1}, "file").provider->name();
+  };
+  EXPECT_EQ(probe(), "unpack");
+  EXPECT_TRUE(registry().wants_tail());
+  EXPECT_TRUE(registry().wants_tail("disk.vhd.gz"));
+  EXPECT_FALSE(registry().wants_tail("disk.raw.gz"));
+  registry_.reset();
+  strict_ = true;
+  EXPECT_EQ(probe(), "raw");
 }
 
 TEST_F(RegistryTest, ProbesByTheEndAndByTheName) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a plugin gets from the registry: its host table, and the service "instar.registry/1".
+// What a plugin gets from the registry: its host table, and the services "instar.registry/1" and
+// "instar.manifest-cache/1".
 #include "core/base/trace.hpp"
+#include "core/loader/manifest_cache.hpp"
 #include "core/registry/index.hpp"
+#include "sdk/abi/manifest_cache.h"
 #include "sdk/abi/registry.h"
 #include "sdk/cpp/call.hpp"
 
@@ -97,6 +100,20 @@ int verify(const instar_host* host, instar_call* call, const char* file,
 constexpr instar_registry_ops kRegistryOps = {
     sizeof(instar_registry_ops), 0, &find, &list, &show, &verify};
 
+int64_t write_cache(const instar_host* host, instar_call* call, const char* folder,
+                    const instar_sink* path) noexcept {
+  return sdk::guard(call, [&](const sdk::Call&) -> Result<int64_t> {
+    const std::string where =
+        folder != nullptr ? folder : table_of(host).index->settings.search.system_folder;
+    INSTAR_TRY(const size_t count, loader::write_manifest_cache(where));
+    const int sent = put(path, cat(where, "/", loader::kManifestCacheName));
+    return sent < 0 ? sent : static_cast<int64_t>(count);
+  });
+}
+
+constexpr instar_manifest_cache_ops kManifestCacheOps = {sizeof(instar_manifest_cache_ops), 0,
+                                                         &write_cache};
+
 }  // namespace
 
 void fill_host_table(HostTable& table, Index& index, Entry* entry) {
@@ -107,6 +124,10 @@ void fill_host_table(HostTable& table, Index& index, Entry* entry) {
 
 const void* registry_service() {
   return &kRegistryOps;
+}
+
+const void* manifest_cache_service() {
+  return &kManifestCacheOps;
 }
 
 }  // namespace instar::registry

@@ -18,9 +18,13 @@ typedef struct instar_change_backing_ops {
   /** Only the record changes. @param filename NULL: no backing file; @param format NULL: none
    * recorded. [node] */
   int (*change_backing)(void* self, instar_call* call, const char* filename, const char* format);
+  /** On stable storage before it returns: the image takes its backing file for the right one with
+   * `identity` (see instar.identity/1) as well as with the one that it has now. NULL: it does not
+   * record any. [node] */
+  int (*expect_backing)(void* self, instar_call* call, const char* identity);
 } instar_change_backing_ops;
 
-INSTAR_PIN_SIZE(instar_change_backing_ops, 16);
+INSTAR_PIN_SIZE(instar_change_backing_ops, 24);
 
 #ifdef __cplusplus
 }

@@ -69,7 +69,7 @@ INSTAR_PIN_SIZE(instar_read_job, 80);
 /** Makes an image of a format as a sequence of bytes. */
 typedef struct instar_stream_job {
   uint32_t struct_size;
-  uint32_t flags; /**< INSTAR_COPY_SALVAGE, INSTAR_COPY_QUIET */
+  uint32_t flags; /**< INSTAR_COPY_SALVAGE, INSTAR_COPY_QUIET, INSTAR_COPY_COMPRESSED */
   instar_image* const* sources;
   size_t source_count;
   const char* format;
@@ -77,9 +77,12 @@ typedef struct instar_stream_job {
   instar_content out;
   instar_content content; /**< gets what is read from the sources; data NULL: nobody does */
   instar_progress progress;
+  /* Appended later: an older caller has a smaller struct_size. */
+  /** Not NULL: stored under this name by a protocol that uploads; `out` gets nothing. */
+  const char* filename;
 } instar_stream_job;
 
-INSTAR_PIN_SIZE(instar_stream_job, 104);
+INSTAR_PIN_SIZE(instar_stream_job, 112);
 
 enum instar_compare_verdict {
   INSTAR_COMPARE_EQUAL = 0,

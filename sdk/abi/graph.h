@@ -101,7 +101,9 @@ typedef int (*instar_chain_fn)(void* opaque, const instar_chain_link* link);
 enum instar_format_ability {
   INSTAR_FORMAT_CREATES = 1u << 0,
   INSTAR_FORMAT_COMPRESSES = 1u << 1,
-  INSTAR_FORMAT_BACKING = 1u << 2
+  INSTAR_FORMAT_BACKING = 1u << 2,
+  INSTAR_TARGET_UPLOADS =
+      1u << 3 /**< the file can only be stored whole: instar_stream_job::filename */
 };
 
 /** Receives parsed creation options; valid during the call only. */

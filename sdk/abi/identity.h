@@ -19,9 +19,14 @@ typedef struct instar_identity_ops {
    * text into the sink: a UUID, a content ID. [node]
    */
   int (*identity)(void* self, instar_call* call, const instar_sink* text);
+  /**
+   * What that is going to be from this node's first write on, so that an image can record it before;
+   * from then on, what it is. NULL: writing does not change it. [node]
+   */
+  int (*next_identity)(void* self, instar_call* call, const instar_sink* text);
 } instar_identity_ops;
 
-INSTAR_PIN_SIZE(instar_identity_ops, 16);
+INSTAR_PIN_SIZE(instar_identity_ops, 24);
 
 #ifdef __cplusplus
 }

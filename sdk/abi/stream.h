@@ -22,7 +22,8 @@ typedef struct instar_stream_source {
   uint64_t size; /**< bytes, whole sectors of 512 */
   /** Tells where there is data, without reading it (its bytes are NULL). As often as it is needed. */
   int (*survey)(void* opaque, instar_call* call, const instar_content* each);
-  /** Hands over the content. Runs are those of survey, unless somebody writes to the source. */
+  /** Hands over the content, as often as it is needed. Runs are those of survey, unless somebody writes
+   * to the source. */
   int (*read)(void* opaque, instar_call* call, const instar_content* each);
 } instar_stream_source;
 
@@ -31,7 +32,8 @@ INSTAR_PIN_SIZE(instar_stream_source, 40);
 typedef struct instar_stream_ops {
   uint32_t struct_size;
   uint32_t reserved;
-  /** Writes the whole image from its first byte to its last. @param options creation options. [main] */
+  /** Writes the whole image from its first byte to its last. @param options creation options, and
+   * "compress" if it shall be packed (a manifest's flag "compress-stream" allows that). [main] */
   int (*write)(const instar_host* host, instar_call* call, const instar_options* options,
                const instar_stream_source* source, const instar_content* out);
 } instar_stream_ops;

@@ -98,7 +98,9 @@ bool Bench::creates() {
 }
 
 std::string Bench::file_name(std::string_view name) const {
-  return sdk::cat(settings_.target, folder_, "/", name);
+  const auto& target = settings_.target;
+  if (!target.ends_with('/')) return sdk::cat(target, folder_, "/", name);
+  return sdk::cat(target, folder_.substr(folder_.rfind('/') + 1), "-", name);
 }
 
 Status Bench::try_create(uint64_t size, Store& store) {
@@ -217,7 +219,7 @@ std::vector<Store> Bench::given_images() {
   std::vector<Store> stores;
   if (kind() == INSTAR_KIND_PROTOCOL && !settings_.target.empty() && !creates())
     stores.push_back({{}, settings_.target});
-  if (kind() != INSTAR_KIND_FORMAT || settings_.images.empty()) return stores;
+  if (kind() == INSTAR_KIND_PROTOCOL || settings_.images.empty()) return stores;
   std::vector<std::filesystem::path> paths;
   for (const auto& entry : std::filesystem::directory_iterator(settings_.images))
     if (entry.is_regular_file() && entry.file_size() <= Disk::kMaxSize)

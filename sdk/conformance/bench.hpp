@@ -31,6 +31,7 @@ struct Settings {
   std::string images;     ///< --images; empty: none
   std::string reference;  ///< the genuine qemu-img; empty: none
   std::string target;     ///< --target: what a protocol opens, or what its files' names begin with
+                          ///< (ending in '/': they have no folders)
   std::vector<std::string> objects;  ///< --object
   uint64_t seed = 1;
   loader::SearchPath search;

@@ -134,8 +134,11 @@ size_t Disk::extents(uint64_t offset, uint64_t length, instar_extent* out, size_
   const uint64_t end = offset + length;
   for (uint64_t at = offset; at < end;) {
     const uint64_t n = std::min(kHoleSize - at % kHoleSize, end - at);
-    const bool hole = at >= bytes_.size() ||
-                      sdk::is_zero(bytes_.data() + at, std::min<uint64_t>(n, bytes_.size() - at));
+    // Of the whole block, wherever in it the question begins.
+    const uint64_t block = at - at % kHoleSize;
+    const bool hole =
+        block >= bytes_.size() ||
+        sdk::is_zero(bytes_.data() + block, std::min<uint64_t>(kHoleSize, bytes_.size() - block));
     const uint32_t flags =
         INSTAR_EXTENT_ALLOCATED | (hole ? INSTAR_EXTENT_ZERO : INSTAR_EXTENT_DATA);
     if (count > 0 && out[count - 1].flags == flags) {

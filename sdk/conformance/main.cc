@@ -21,9 +21,10 @@ constexpr const char* kUsage =
     "usage: instar-conformance [options] PLUGIN\n"
     "Tests a plugin: PLUGIN is its library or manifest, or the name of one that is installed.\n"
     "  -o OPTIONS         creation options of the images that are tested; several: each by itself\n"
-    "  --images DIR       images for a format that does not create them\n"
+    "  --images DIR       images for what does not create them\n"
     "  --target NAME      what a protocol that creates no files opens; for one that creates some,\n"
-    "                     what it puts before their paths, such as ssh://localhost\n"
+    "                     what it puts before their paths, such as ssh://localhost,\n"
+    "                     or, ending in /, before names without folders, such as rbd:pool/\n"
     "  --reference PATH   the genuine qemu-img, as a judge (default: "
     "$INSTAR_REFERENCE/bin/qemu-img)\n"
     "  --object DEF       an object that options name, such as throttle-group,id=g0; may be "
@@ -159,15 +160,13 @@ Result<loader::Manifest> find_manifest(const Settings& settings) {
     INSTAR_TRY(const auto text, base::read_file(path.string(), loader::kMaxManifestSize));
     return loader::parse_manifest(text, path.string());
   }
-  for (const auto& found : loader::find_manifests(settings.search)) {
-    if (!found.text) continue;
-    auto manifest = loader::parse_manifest(*found.text, found.path);
-    if (!manifest) continue;
-    const auto& provides = manifest->provides;
-    if (manifest->name == settings.plugin ||
+  for (auto& found : loader::find_manifests(settings.search)) {
+    if (!found.manifest) continue;
+    const auto& provides = found.manifest->provides;
+    if (found.manifest->name == settings.plugin ||
         std::any_of(provides.begin(), provides.end(),
                     [&](const auto& provide) { return provide.name == settings.plugin; }))
-      return manifest;
+      return std::move(found.manifest);
   }
   return sdk::fail(ENOENT, "no plugin '", settings.plugin, "' is installed");
 }

@@ -20,6 +20,7 @@
  *                                                                 last block first
  *     static constexpr bool kBacked = true                        absent blocks show a backing file
  *     bool knows_holes() const                                    false: the file below may know more
+ *     static constexpr bool kRebased = true                       one may come where there is none
  *     bool stores_zeroes() const                                  store takes Kind::kZero
  *     Status check_backing() const                                whether absent blocks may be read
  *     Status start_writing(const Call&)                           before anything is changed
@@ -266,13 +267,14 @@ class BlockMap {
   std::mutex& mutex() { return mutex_; }
   /** The image grew, or shrank; what it knows of blocks stays. */
   void set_size(uint64_t size) { size_ = size; }
-  /** Before it grows: what the last block holds behind the guest's end is zeroes. The lock is held. */
+  /** Before it grows: what the last block holds behind the guest's end, if that is a sector's, is
+   * zeroes. Not of a packed block. The lock is held. */
   Status clear_rest(const Call& call) requires kWritable {
     const uint64_t end = guest_end();
     if (end == block_end(end)) return {};
     INSTAR_TRY(const Run run, next_run(call, end - 1, end));
-    if (run.block.kind != Block::Kind::kData) return {};
-    return table_.file().write_zeroes(call, run.block.offset + 1, block_end(end) - end, 0);
+    return run.block.kind == Block::Kind::kData ? fill_zeroes(call, run, end, block_end(end))
+                                                : Status{};
   }
   /** Gives all of [begin, end), which reads as zeroes, blocks of its own. The lock is not held.
    * @param mode enum instar_preallocation: OFF does nothing, METADATA leaves holes */
@@ -390,6 +392,7 @@ class BlockMap {
     const uint64_t length = run.end - run.begin;
     switch (run.block.kind) {
       case Block::Kind::kData:
+        table_.file().say("read_aio");
         INSTAR_CHECK(table_.file().read(call, run.block.offset, to, position, length));
         return cipher() ? cipher()->decrypt(run.begin, to, position, length) : Status{};
       case Block::Kind::kPacked: {
@@ -401,6 +404,7 @@ class BlockMap {
       case Block::Kind::kAbsent:
         if (!backing_) break;
         INSTAR_CHECK(check_backing());
+        table_.file().say("read_backing_aio");
         return backing_.read(call, run.begin, to, position, length);
       case Block::Kind::kBroken:
         return fail(EIO, errno_text(EIO));
@@ -565,6 +569,7 @@ class BlockMap {
   }
 
   Status write_data(const Call& call, const Run& run, const IoVec& from, uint64_t position) {
+    table_.file().say("write_aio");
     return put(call, run, run.begin, from, position, run.end - run.begin);
   }
   /** Guest bytes from `at` on to where a run has them. */
@@ -602,8 +607,10 @@ class BlockMap {
     const auto buffer = fill_.take();
     for (uint64_t at = begin; at < shown; at += buffer.size()) {
       const auto n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), shown - at));
+      table_.file().say("cow_read");
       INSTAR_CHECK(backing_.read(call, at, buffer.data(), n));
       if (run.pristine && is_zero(buffer.data(), n)) continue;
+      table_.file().say("cow_write");
       INSTAR_CHECK(put(call, run, at, buffer.data(), n));
     }
     return fill_zeroes(call, run, shown, end);
@@ -617,12 +624,15 @@ class BlockMap {
   /** Where guest byte `at`, of the run's blocks, lies. */
   static uint64_t host_of(const Run& run, uint64_t at) { return run.block.offset + at - run.begin; }
 
-  bool shows_zeroes(const Run& run) const {
-    if (run.block.kind == Block::Kind::kZero) return true;
-    return run.block.kind == Block::Kind::kAbsent && (!backing_ || run.begin >= backing_.size());
+  /** Whether a run reads as zeroes whatever becomes of the backing file: a longer one may take its
+   * place, also where there is none now. Zeroes that would need space are not kept for that. */
+  bool stays_zero(const Run& run) const {
+    if (run.block.kind != Block::Kind::kAbsent) return run.block.kind == Block::Kind::kZero;
+    if constexpr (requires { Table::kRebased; }) return !backing_ && !table_.stores_zeroes();
+    return !backing_;
   }
   Status zero_run(const Call& call, const Run& run, uint32_t flags) requires kWritable {
-    if (shows_zeroes(run)) return {};
+    if (stays_zero(run)) return {};
     if (run.block.kind == Block::Kind::kBroken) return fail(EIO, errno_text(EIO));
     if (in_place(run) && !cipher()) {
       {

@@ -11,6 +11,7 @@
  *     static Status remove(Host, const std::string& filename)          protocols
  *     static Result<std::string> stage(const std::string& filename, uint32_t flags)        protocols
  *     static Status settle(const std::string& staged, const std::string& filename, uint32_t flags)
+ *     static Status upload(CreateContext&, const UploadSource&)        protocols
  *     static Status stream(Host, const Call&, const Options&, const StreamSource&, const
  *                          instar_content& out)                        formats
  *     static Result<std::string> parse_filename(std::string_view filename)
@@ -155,6 +156,22 @@ class StreamSource {
   const instar_stream_source& abi_;
 };
 
+/** What a file is made of that is stored as a whole. */
+class UploadSource {
+ public:
+  explicit UploadSource(const instar_upload_source& abi) : abi_(abi) {}
+
+  /** Bytes of the content, which the file has about as many as. */
+  uint64_t size() const { return abi_.size; }
+  Status read(const Call& call, const instar_content& each) const {
+    OutgoingCall outgoing(&call);
+    return outgoing.status(abi_.read(abi_.opaque, outgoing.abi(), &each));
+  }
+
+ private:
+  const instar_upload_source& abi_;
+};
+
 namespace detail {
 /** The slot for T's parse_filename, or nullptr. */
 template <class T>
@@ -272,6 +289,14 @@ class ProtocolTable {
         }));
       };
     }
+    if constexpr (requires { &T::upload; })
+      ops.upload = [](const instar_host* host, instar_call* abi, const instar_create_args* args,
+                      const instar_upload_source* source) noexcept {
+        return static_cast<int>(guard(abi, [&](const Call& call) {
+          CreateContext context(host, call, args);
+          return T::upload(context, UploadSource(*source));
+        }));
+      };
     return ops;
   }
   static constexpr instar_protocol_ops kOps = make();

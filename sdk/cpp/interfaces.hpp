@@ -42,10 +42,12 @@
  *                   const instar_progress*)
  * instar.change-backing/1
  *     Status change_backing(const Call&, const char* filename, const char* format)
+ *     Status expect_backing(const Call&, const char* identity)       if an identity is recorded
  * instar.make-empty/1
  *     Status make_empty(const Call&)
  * instar.identity/1
  *     Result<std::string> identity()
+ *     Result<std::string> next_identity()                            if a write changes it
  * instar.cancel/1
  *     void cancel()
  * instar.debug-event/1
@@ -318,13 +320,22 @@ class InterfaceTables {
       }};
 
   template <class U>
+  static constexpr auto expect_backing() -> decltype(instar_change_backing_ops::expect_backing) {
+    if constexpr (requires { &U::expect_backing; })
+      return [](void* self, instar_call* abi, const char* identity) noexcept {
+        return run(abi, [&](const Call& call) { return get(self).expect_backing(call, identity); });
+      };
+    return nullptr;
+  }
+  template <class U>
   static constexpr instar_change_backing_ops kChangeBacking = {
       sizeof(instar_change_backing_ops), 0,
       [](void* self, instar_call* abi, const char* filename, const char* format) noexcept {
         return run(abi, [&](const Call& call) {
           return get(self).change_backing(call, filename, format);
         });
-      }};
+      },
+      expect_backing<U>()};
 
   template <class U>
   static constexpr instar_make_empty_ops kMakeEmpty = {
@@ -333,11 +344,20 @@ class InterfaceTables {
       }};
 
   template <class U>
+  static constexpr auto next_identity() -> decltype(instar_identity_ops::next_identity) {
+    if constexpr (requires { &U::next_identity; })
+      return [](void* self, instar_call* abi, const instar_sink* text) noexcept {
+        return run(abi, [&](const Call&) { return send(text, get(self).next_identity()); });
+      };
+    return nullptr;
+  }
+  template <class U>
   static constexpr instar_identity_ops kIdentity = {
       sizeof(instar_identity_ops), 0,
       [](void* self, instar_call* abi, const instar_sink* text) noexcept {
         return run(abi, [&](const Call&) { return send(text, get(self).identity()); });
-      }};
+      },
+      next_identity<U>()};
 
   template <class U>
   static constexpr instar_cancel_ops kCancel = {sizeof(instar_cancel_ops), 0,

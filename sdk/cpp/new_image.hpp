@@ -98,7 +98,8 @@ class NewImage {
       existing_ = *std::move(opened);
       return {};
     }
-    if (opened.error().code == ENOENT) return {};
+    // What can't be written to in its place, nobody writes to.
+    if (opened.error().code == ENOENT || opened.error().code == EROFS) return {};
     return std::move(opened).error();
   }
   void remove() {

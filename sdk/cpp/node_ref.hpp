@@ -103,6 +103,16 @@ class NodeRef {
     if (ops != nullptr) INSTAR_CHECK(call.status(ops->identity(self, call.abi(), sink.abi())));
     return sink.text;
   }
+  /** That of after a write; "" where a write does not change it. */
+  Result<std::string> next_identity() const {
+    void* self = nullptr;
+    const auto* ops = interface<instar_identity_ops>(INSTAR_IDENTITY_ID, &self);
+    StringSink sink;
+    OutgoingCall call;
+    if (ops != nullptr && ops->next_identity != nullptr)
+      INSTAR_CHECK(call.status(ops->next_identity(self, call.abi(), sink.abi())));
+    return sink.text;
+  }
   /** An optional interface, or nullptr. */
   template <class Ops>
   const Ops* interface(const char* id, void** self) const {

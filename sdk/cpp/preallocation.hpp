@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/** @file preallocation.hpp The creation option "preallocation". */
+/** @file preallocation.hpp The creation option "preallocation", and what drivers refuse of it. Modes are
+ * enum instar_preallocation. */
 #pragma once
 
 #include <string>
@@ -18,18 +19,28 @@ inline Result<instar_preallocation> parse_preallocation(const std::string& mode)
   return fail(EINVAL, "invalid parameter value: ", mode);
 }
 
-/** @param mode enum instar_preallocation */
 inline const char* preallocation_name(uint32_t mode) {
   constexpr const char* kNames[] = {"off", "metadata", "falloc", "full"};
   return mode < 4 ? kNames[mode] : "?";
 }
 
+/** For who lets a file do it, which has no metadata. */
+inline Status check_file_preallocation(uint32_t mode) {
+  if (mode != INSTAR_PREALLOCATION_METADATA) return {};
+  return fail(ENOTSUP, "Unsupported preallocation mode: ", preallocation_name(mode));
+}
+
+/** For who can't do it. */
+inline Status check_no_preallocation(uint32_t mode) {
+  if (mode == INSTAR_PREALLOCATION_OFF) return {};
+  return fail(ENOTSUP, "Unsupported preallocation mode '", preallocation_name(mode), "'");
+}
+
 /** For formats without a mode of their own: what a file can do. */
 inline Result<instar_preallocation> file_preallocation(const Options& options) {
-  const std::string text = options.text("preallocation", "off");
-  INSTAR_TRY(const instar_preallocation mode, parse_preallocation(text));
-  if (mode == INSTAR_PREALLOCATION_METADATA)
-    return fail(ENOTSUP, "Unsupported preallocation mode: ", text);
+  INSTAR_TRY(const instar_preallocation mode,
+             parse_preallocation(options.text("preallocation", "off")));
+  INSTAR_CHECK(check_file_preallocation(mode));
   return mode;
 }
 

@@ -10,6 +10,24 @@
 
 namespace instar::sdk::testing {
 
+/** What a check found and said. */
+struct Findings {
+  bool checked = false;  ///< else the format has no check, or it failed
+  instar_check_result counts{};
+  std::string text;
+};
+
+inline Findings check(const OwnedNode& node, uint32_t fix) {
+  void* self = nullptr;
+  const auto* ops = node.ref().interface<instar_check_ops>(INSTAR_CHECK_ID, &self);
+  Findings findings;
+  if (ops == nullptr) return findings;
+  StringSink messages;
+  findings.checked = ops->check(self, nullptr, fix, &findings.counts, messages.abi(), nullptr) == 0;
+  findings.text = messages.text;
+  return findings;
+}
+
 /** What is damaged, and how it is opened. */
 struct DamageTest {
   const instar_format_ops* format = nullptr;
@@ -37,19 +55,7 @@ struct DamageTest {
     FakeHost host;
   };
   std::string round(Disk& disk, bool writes, std::mt19937_64& random) const;
-  /** Errors and leaks that a check finds; -1: it failed. */
-  static int64_t check(const OwnedNode& node, uint32_t fix);
 };
-
-inline int64_t DamageTest::check(const OwnedNode& node, uint32_t fix) {
-  void* self = nullptr;
-  const auto* ops = node.ref().interface<instar_check_ops>(INSTAR_CHECK_ID, &self);
-  if (ops == nullptr) return -1;
-  instar_check_result result{};
-  StringSink messages;
-  if (ops->check(self, nullptr, fix, &result, messages.abi(), nullptr) < 0) return -1;
-  return result.corruptions + result.leaks;
-}
 
 /** One image. @return what is wrong */
 inline std::string DamageTest::round(Disk& disk, bool writes, std::mt19937_64& random) const {
@@ -58,12 +64,14 @@ inline std::string DamageTest::round(Disk& disk, bool writes, std::mt19937_64& r
   const uint32_t flags = writes ? uint32_t{INSTAR_OPEN_WRITE} : 0u;
   if (const auto node = disk.open(*this, flags); node) exercise(node->ref(), writes, random);
   if (const auto node = disk.open(*this, kCheck | INSTAR_OPEN_WRITE);
-      !node || check(*node, INSTAR_FIX_LEAKS | INSTAR_FIX_ERRORS) < 0)
+      !node || !check(*node, INSTAR_FIX_LEAKS | INSTAR_FIX_ERRORS).checked)
     return "";
   if (!repairs_all) return "";
   const auto node = disk.open(*this, kCheck);
   if (!node) return "repaired, but " + node.error().message;
-  return check(*node, 0) == 0 ? "" : "repaired, but not in order";
+  const Findings left = check(*node, 0);
+  const bool sound = left.checked && left.counts.corruptions + left.counts.leaks == 0;
+  return sound ? "" : "repaired, but not in order";
 }
 
 inline std::string DamageTest::run(int usual_rounds) const {

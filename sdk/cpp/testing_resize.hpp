@@ -75,6 +75,18 @@ struct ImageInMemory {
   FakeHost host;
 };
 
+/** Writes at each of the places: how many `unit`s they are from the beginning. */
+template <class Driver>
+void fill(ImageInMemory<Driver>& image, const std::vector<uint64_t>& places, uint64_t unit = 1) {
+  auto node = image.open();
+  ASSERT_TRUE(node) << node.error().message;
+  for (const uint64_t place : places) {
+    const std::string text(1500, static_cast<char>('a' + place % 26));
+    ASSERT_TRUE(node->ref().write(quiet_call(), place * unit, text.data(), text.size()));
+  }
+  ASSERT_TRUE(node->close());
+}
+
 /** Writes into what a power cut left, which reads as `found`. */
 template <class Driver>
 void write_after_cut(ImageInMemory<Driver>& left, Content found) {

@@ -145,7 +145,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.part(body, ETag=f'"{self.server.count // 3}"')
 
     def expiring(self, body):
-        """Leads to a place that is valid for three answers."""
+        """Leads to a place that is valid for three answers, whoever asks."""
         del body
         self.head(302, 0, Location=f"/place/{self.server.count}")
 

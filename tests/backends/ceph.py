@@ -9,6 +9,7 @@ import uuid
 
 from servers import Server, free_port
 
+GATEWAY_NEEDS = ("radosgw", "radosgw-admin")
 NEEDS = ("ceph-mon", "ceph-osd", "ceph", "rbd", "ceph-authtool", "monmaptool")
 USERS = {"ro": ("mon", "profile rbd", "osd", "profile rbd-read-only")}
 CONF = """[global]
@@ -52,7 +53,7 @@ class Cluster:
         self.folder = folder
         self.conf = folder / "ceph.conf"
         self.v1, self.v2 = free_port(), free_port()
-        self.mon = self.osd = None
+        self.mon = self.osd = self.gateway = None
 
     def run(self, program, *arguments):
         environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
@@ -107,8 +108,23 @@ class Cluster:
                 raise RuntimeError("the OSD does not come up")
             time.sleep(0.05)
 
+    def start_gateway(self, access_key, secret_key):
+        """S3 for one user. Its port."""
+        port = free_port()
+        folder = self.folder / "gateway"
+        folder.mkdir()
+        options = (f"--rgw_frontends=beast endpoint=127.0.0.1:{port}", f"--rgw_data={folder}", "--osd_pool_default_pg_num=1",
+                   "--osd_pool_default_pgp_num=1", "--rgw_run_sync_thread=false")
+        self.gateway = Server(["radosgw", "-f", "-n", "client.admin", "-c", self.conf, *options], folder, port)
+        self.gateway.start()
+        self.run("radosgw-admin", "user", "create", "--uid=user", "--display-name=user", f"--access-key={access_key}",
+                 f"--secret-key={secret_key}")
+        return port
+
     def stop(self):
-        for server in (self.osd, self.mon):
+        if self.gateway:
+            self.gateway.kill()  # it takes its time with SIGTERM
+        for server in (self.gateway, self.osd, self.mon):
             if server:
                 server.stop()
 

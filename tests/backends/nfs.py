@@ -29,7 +29,7 @@ EXPORT {{ Export_Id = 2; Path = {folder}/read-only; Pseudo = /read-only; Access_
  Protocols = 3; Transports = TCP; FSAL {{ Name = VFS; }} }}
 """
 
-# The server's own /run and state, and an /etc/mtab where containers have none.
+# The server's own /run and state, and a lock that the one before, which may be about to end, does not hold.
 START = """set -e
 ip link set lo up
 mount -t tmpfs none /run
@@ -38,7 +38,7 @@ mount -t tmpfs none /var/lib/nfs
 mkdir /var/lib/nfs/ganesha
 rpcbind -f &
 until rpcinfo -p 127.0.0.1 >/dev/null 2>&1; do sleep 0.02; done
-ganesha.nfsd -F -L log -f ganesha.conf -p pid -N NIV_WARN &
+ganesha.nfsd -F -L log -f ganesha.conf -p pid.$$ -N NIV_WARN &
 until rpcinfo -T tcp 127.0.0.1 nfs 3 >/dev/null 2>&1 && rpcinfo -T tcp 127.0.0.1 mountd 3 >/dev/null 2>&1; do sleep 0.02; done
 touch ready
 wait

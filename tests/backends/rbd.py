@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 
-from harness.tool import ENVIRONMENT, differences
+from harness.tool import differences
 from ceph import NEEDS, cluster
 from content import make_content
+from kit import conformance, interrupted
 from servers import missing
 
 SECRET = ("--object", "secret,id=r,data=pa55word")
@@ -55,7 +54,7 @@ class Rbd:
             self.environment = ("env", f"CEPH_CONF={self.cluster.conf}")
             self.prepare()
             for method in (self.same_as_genuine, self.changes, self.encrypted, self.read_only_user, self.clones, self.other_formats,
-                           self.secrets, self.dead):
+                           self.secrets, self.conformance, self.dead):
                 for name, problems in method():
                     yield f"{method.__name__.replace('_', ' ')}: {name}".replace(str(self.cluster.v1), "PORT"), problems
 
@@ -161,6 +160,9 @@ class Rbd:
             shown = key in done.out + done.err
             yield f"the key of {user} for {image}", [] if not shown and (done.status == 0) == ((image, user) == ("a", "admin")) else [str(done)]
 
+    def conformance(self):
+        yield from conformance(self.tool, self.folder, "rbd:rbd/", "rbd", prefix=self.environment)
+
     def dead(self):
         """An OSD that does not answer: an error in its time, and an end when that is wanted."""
         os.killpg(self.cluster.osd.process.pid, signal.SIGSTOP)
@@ -169,28 +171,12 @@ class Rbd:
             right = done.status == 1 and "Connection timed out" in done.err and done.seconds < 5
             yield "an error in its time", [] if right else [str(done)]
             for command in (["info", "rbd:rbd/a"], ["convert", "-n", "-f", "raw", "-O", "raw", "disk", "rbd:rbd/a"]):
-                yield f"{command[0]} is interrupted", self.interrupted(command)
+                yield f"{command[0]} is interrupted", interrupted(self.tool, self.folder, command, seconds=0.7, prefix=self.environment)
         finally:
             os.killpg(self.cluster.osd.process.pid, signal.SIGCONT)
         done = self.ours("info", r"rbd:rbd/a:mon_host=127.0.0.1\:1:client_mount_timeout=1")
         right = done.status == 1 and "error connecting: Connection timed out" in done.err and done.seconds < 5
         yield "no monitor", [] if right else [str(done)]
-
-    def interrupted(self, command):
-        # pylint: disable-next=consider-using-with  # waited for below
-        process = subprocess.Popen([self.tool.program, *command], cwd=self.folder, env={**ENVIRONMENT, "CEPH_CONF": str(self.cluster.conf)},
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.7)
-        start = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        seconds = time.monotonic() - start
-        right = process.returncode == -signal.SIGINT and seconds < 1.5
-        return [] if right else [f"status {process.returncode} after {seconds:.1f} s"]
 
 
 def cases(oracle, tool):

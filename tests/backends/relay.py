@@ -2,7 +2,16 @@
 """A relay between a client and a server that can cut the connections, or fall silent, after so many bytes."""
 
 import socket
+import struct
 import threading
+
+
+def shut(*sockets):
+    for one in sockets:
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
 
 class Relay:
@@ -42,12 +51,16 @@ class Relay:
                 threading.Thread(target=self.pump, args=pair, daemon=True).start()
 
     def cut(self):
+        """By resets: a client that only sees the other side end may go on sending to nobody."""
         with self.lock:
             for one in self.open:
                 try:
-                    one.shutdown(socket.SHUT_RDWR)
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    one.shutdown(socket.SHUT_RD)  # wakes who reads
                 except OSError:
                     pass
+                one.close()
+            self.open.clear()
 
     def pump(self, source, target, counted):
         try:
@@ -59,7 +72,7 @@ class Relay:
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
+            shut(source, target)  # neither side waits for one that is gone
 
     def passes(self, count):
         with self.lock:

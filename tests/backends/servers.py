@@ -76,11 +76,11 @@ class Server:
             return
         self.kill(signal.SIGCONT)
         self.kill(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(2)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self.process.wait()
+        with contextlib.suppress(ProcessLookupError):  # those whose leader went before them
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
         self.process = None
         if isinstance(self.ready, str):
             (self.folder / self.ready).unlink(missing_ok=True)

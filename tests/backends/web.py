@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocols http, https and ftp, against nginx, a web server that misbehaves, and pyftpdlib."""
+"""Protocols http, https, ftp and ftps, against nginx, a web server that misbehaves, pyftpdlib and vsftpd."""
 
 import os
 import re
@@ -26,6 +26,14 @@ http {{ access_log off; client_body_temp_path t; proxy_temp_path t; fastcgi_temp
   location /private/ {{ alias {folder}/www/; auth_basic x; auth_basic_user_file {folder}/passwords; }}
   location /cookie/ {{ alias {folder}/www/; if ($http_cookie != "k=v") {{ return 403; }} }}
  }} }}
+"""
+
+# Its user, made by the package, must not be able to write to what it serves.
+VSFTPD = """background=NO\nlisten=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nanonymous_enable=YES\nlocal_enable=NO
+no_anon_password=YES\nanon_root={folder}/www\nftp_username=ftp\nsecure_chroot_dir={folder}/pki\nxferlog_enable=NO
+seccomp_sandbox=NO\nisolate=NO\nisolate_network=NO\nssl_enable=YES\nimplicit_ssl=YES\nallow_anon_ssl=YES
+force_anon_data_ssl=YES\nforce_anon_logins_ssl=YES\nrequire_ssl_reuse=NO
+rsa_cert_file={folder}/pki/server-cert.pem\nrsa_private_key_file={folder}/pki/server-key.pem
 """
 
 
@@ -80,7 +88,7 @@ class Web:
                      ["create", "-f", "raw", f"{url}/new", "1M"], ["create", "-f", "qcow2", f"{url}/new", "1M"],
                      ["convert", "-n", "-f", "raw", "-O", "raw", "www/disk", f"{url}/disk"], ["resize", "-f", "raw", f"{url}/disk", "20M"],
                      ["bench", "-w", "-c", "1", "-f", "raw", f"{url}/disk"], ["map", "-f", "raw", "--output=json", f"{url}/disk"],
-                     ["map", f"{url}/image"], ["compare", f"{url}/image", "www/disk"], ["check", f"{url}/image"],
+                     ["map", f"{url}/image"], ["map", "--output=json", "--image-opts", f"driver=http,url={url}/disk"], ["compare", f"{url}/image", "www/disk"], ["check", f"{url}/image"],
                      ["measure", "-f", "raw", "-O", "qcow2", f"{url}/disk"],
                      ["create", "-f", "qcow2", "-b", f"{url}/image", "-F", "qcow2", "overlay"], ["info", "--backing-chain", "overlay"]]
         with running(nginx(folder, http, https)):
@@ -173,6 +181,23 @@ class Web:
                 yield " ".join(command).replace(str(port), "PORT"), differences("", wanted, got)
             yield from self.copies(folder, {"raw": f"{url}/disk", "qcow2": f"{url}/image"})
 
+    def ftps(self, folder):
+        """The genuine tool tells what is there, but fails to read it."""
+        self.prepare(folder)
+        port = free_port()
+        (folder / "vsftpd.conf").write_text(VSFTPD.format(folder=folder, port=port))
+        for reached in (folder.parent, folder):
+            reached.chmod(0o755)
+        options = f"driver=ftps,url=ftps://127.0.0.1:{port}/disk,sslverify=off"
+        with running(Server(["vsftpd", folder / "vsftpd.conf"], folder, port)):
+            wanted, got = (tool.run("info", "--image-opts", options, cwd=folder) for tool in (self.oracle, self.tool))
+            yield "info", differences("", wanted, got)
+            bad = self.tool.run("info", f"ftps://127.0.0.1:{port}/disk", cwd=folder)
+            yield "a certificate of nobody known", [] if bad.status == 1 and "certificate verification failed" in bad.err else [str(bad)]
+            got = self.tool.run("convert", "--image-opts", "-O", "raw", f"driver=raw,file.{options.replace(',', ',file.')}", "out", cwd=folder)
+            same = got.status == 0 and (folder / "out").read_bytes() == (folder / "www/disk").read_bytes()
+            yield "copy", [] if same else [str(got)]
+
 
 def cases(oracle, tool):
     suite = Web(oracle, tool)
@@ -181,6 +206,12 @@ def cases(oracle, tool):
         methods.append("ftp")
     else:
         print("skipped ftp: not installed: python3-pyftpdlib", flush=True)
+    if missing("vsftpd"):
+        print("skipped ftps: not installed: vsftpd", flush=True)
+    elif os.geteuid() != 0:
+        print("skipped ftps: its server needs root", flush=True)
+    else:
+        methods.append("ftps")
     for method in methods:
         yield f"web {method.replace('_', ' ')}", getattr(suite, method)
 

@@ -197,6 +197,28 @@ def killed(oracle, tool, args, rounds=6):
     return case
 
 
+OVER = (("another base", (), "other"), ("another base, -B", ("-B", "other"), "other"), ("the same base, -B", ("-B", "base"), "base"), ("a longer base", (), "longer"))
+
+
+def over(oracle, tool, options, below):
+    """An overlay is copied into one that is there: what that shows from below is written over, unless -B says that it is the same."""
+
+    def case(folder):
+        for name, size, value in (("base", "1M", 1), ("other", "1500k", 2), ("longer", "3M", 3)):
+            oracle.must("create", "-q", "-f", "qcow2", name, size, cwd=folder)
+            oracle.io(name, f"write -P {value} 0 {size}", cwd=folder)
+        oracle.must("create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "source", "3M", cwd=folder)
+        oracle.io("source", "write -P 4 512k 64k", "write -P 5 2M 64k", "write -z 576k 64k", cwd=folder)
+        for maker in (oracle, tool):
+            oracle.must("create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2", maker.label, "3M", cwd=folder)
+            maker.must("convert", "-n", *options, "-O", "qcow2", "source", maker.label, cwd=folder)
+        compared = oracle.run("compare", "genuine", "ours", cwd=folder)
+        yield "", [] if compared.status == 0 else [compared.out]
+
+    return case
+
+
 def cases(oracle, tool, count, seed):
     found = [(f"chain {seed}.{number}", random_chain(oracle, tool, f"{seed}.{number}")) for number in range(count)]
+    found += [(f"convert -n over {name}", over(oracle, tool, options, below)) for name, options, below in OVER]
     return found + [(f"killed {' '.join(args)}", killed(oracle, tool, args)) for args in KILLED]

@@ -262,6 +262,10 @@ NAMES = (
     ["map", 'json:{"driver":"qcow2","backing":{"driver":"raw","file":{"driver":"file","filename":"a.raw"}},"file":{"driver":"file","filename":"over.qcow2"}}'],
     ["map", "--output=json", 'json:{"driver":"raw","offset":65536,"size":131072,"file":{"driver":"file","filename":"a.raw"}}'],
     ["map", 'json:{"driver":"raw","offset":65536,"size":131072,"file":{"driver":"file","filename":"a.raw"}}'],
+    ["map", "--output=json", 'json:{"driver":"raw","file":{"driver":"qcow2","file":{"filename":"a.qcow2"}}}'],
+    ["map", "--output=json", 'json:{"driver":"raw","size":"128k","file":{"driver":"compress","file":{"driver":"qcow2","file":{"filename":"a.qcow2"}}}}'],
+    ["map", "--output=json", 'json:{"driver":"raw","file":{"driver":"qcow2","file":{"filename":"over.qcow2"}}}'],
+    ["convert", "-O", "raw", 'json:{"driver":"raw","file":{"driver":"qcow2","file":{"filename":"over.qcow2"}}}', "new"],
     ["measure", "-O", "qcow2", 'json:{"driver":"qcow2","backing":null,"file":{"driver":"file","filename":"over.qcow2"}}'],
     ["info", "json:{bad"], ["info", "json:"], ["info", "json:[]"], ["info", "json:{}"], ["info", "json:1"], ["info", 'json:{"driver":1}'],
     ["info", 'json:{"driver":"qcow2"}'], ["info", 'json:{"driver":"qcow2","file":"a.qcow2"}'], ["info", 'json:{"driver":"qcow2","file":null}'],
@@ -384,6 +388,22 @@ create -f qcow2 -o encrypt.format=bogus x 1M
 create -f qcow2 -o encrypt.nosuch=1 x 1M
 create -f qcow2 -o help
 create -f raw -o help
+create -f vmdk -o help
+create -f vmdk -o help x
+create -f vpc -o help
+create -f vpc -o help x
+create -f vhdx -o help
+create -f vhdx -o help x
+create -f parallels -o help
+create -f parallels -o help x
+create -f vdi -o help
+create -f vdi -o help x
+create -f qed -o help
+create -f qed -o help x
+create -f qcow -o help
+create -f qcow -o help x
+create -f luks -o help
+create -f luks -o help x
 create -f qcow2 -o ? x 1M
 create -f qcow2 -o cluster_size=4k,help
 create -f qcow2 -o help,cluster_size=4k
@@ -540,6 +560,7 @@ convert -O raw -o size=2M a.raw x
 convert -O raw -o size=foo a.raw x
 convert -O qcow2 -o help
 convert -O raw -o help
+convert -O vdi -o help
 convert -O qcow2 -o help a.raw x
 convert -o help
 convert -O nosuch -o help
@@ -1236,6 +1257,8 @@ check luks.qcow2
 LUKS = """
 create -f luks -o help
 create -f luks -o help x
+create +S -f luks -o key-secret=s,iter-time=10,preallocation=metadata x 1M
+create +S -f luks -o key-secret=s,iter-time=10,preallocation=bogus x 1M
 amend -f luks -o help
 info disk.luks
 info --output=json disk.luks
@@ -1411,6 +1434,9 @@ info --image-opts driver=compress,file.filename=a.qcow2
 info --image-opts driver=compress,file.driver=qcow2,file.file.filename=a.qcow2
 info --image-opts driver=copy-on-read,file.filename=a.qcow2
 convert -n --target-image-opts a.raw driver=copy-on-read,file.driver=qcow2,file.file.filename=empty.qcow2
+info --image-opts driver=qcow2,file.driver=quorum,file.vote-threshold=1,file.children.0.driver=file,file.children.0.filename=over.qcow2,file.children.1.driver=file,file.children.1.filename=over.qcow2
+map --image-opts driver=qcow2,file.driver=quorum,file.vote-threshold=1,file.children.0.driver=file,file.children.0.filename=over.qcow2,file.children.1.driver=file,file.children.1.filename=over.qcow2
+map --image-opts driver=qcow2,file.driver=blkverify,file.test.driver=file,file.test.filename=over.qcow2,file.raw.driver=file,file.raw.filename=over.qcow2
 info --image-opts driver=blklogwrites,file.filename=a.qcow2
 info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=a.raw
 info --image-opts driver=blklogwrites,file.filename=a.qcow2,log.filename=nosuch

@@ -23,6 +23,9 @@ COMMANDS = (
     ("dd", "-O", "{f}", "bs=512k", "if={}", "of=made"), ("dd", "-f", "{f}", "-O", "raw", "bs=700", "skip=3", "count=11", "if={}", "of=made"),
     ("bench", "-w", "-c", "20", "-s", "3000", "-S", "70000", "--pattern", "7", "-f", "{f}", "-q", "{}"), ("info", "-f", "{f}", "{}"),
 )
+# A write of data that fails once.
+FAILING = ("bench", "-w", "-q", "-c", "1", "--image-opts")
+FAULT = "file.inject-error.0.event=write_aio,file.inject-error.0.errno=28,file.inject-error.0.once=on"
 READS = (("info", "{}"), ("info", "--output=json", "{}"), ("map", "{}"), ("map", "--output=json", "{}"), ("check", "{}"))
 
 
@@ -251,7 +254,20 @@ class Operations:
                 yield f"{' '.join(args)}, made by {maker.label}", differences(args[0], *(tool.run(*args, cwd=folder) for tool in both))
             maker.must("create", "-q", "-f", self.row.format, *self.options(), "-b", "base", "-F", self.row.base, "longer", 7 * MIB, cwd=folder)
             yield f"map of an overlay of {maker.label} that is longer", differences("map", *(tool.run("map", "--output=json", "longer", cwd=folder) for tool in both))
+            yield f"zeroes in an overlay of {maker.label} stay over a longer base", self.outgrown(folder)
+        yield "a write that fails", differences("bench", *self.both(*FAILING, f"driver={self.row.format},file.driver=blkdebug,file.image.filename=overlay,{FAULT}"))
         yield from self.committed()
+
+    def outgrown(self, folder):
+        """Written where the base has ended, before it is longer."""
+        with open(folder / "zeroes.raw", "wb") as zeroes:
+            zeroes.truncate(7 * MIB)
+        self.tool.must("convert", "-n", "-O", self.row.format, "zeroes.raw", "longer", cwd=folder)
+        (folder / "longest.raw").write_bytes(b"x" * 8 * MIB)
+        self.oracle.must("convert", "-O", self.row.base, "longest.raw", "longest", cwd=folder)
+        how = f"driver={self.row.format},file.filename=longer,backing.driver={self.row.base},backing.file.filename=longest"
+        self.oracle.must("convert", "--image-opts", "-O", "raw", how, "out.raw", cwd=folder)
+        return [] if not any((folder / "out.raw").read_bytes()) else ["the base shows"]
 
     def committed(self):
         yield "commit", differences("commit", *self.both("commit", "overlay"))

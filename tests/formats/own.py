@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 
 from harness.tool import Tool, differences
@@ -15,13 +16,15 @@ from table import MIB, ROWS
 RESIZED = (
     ("vdi", ""), ("vdi", "static=on"), ("vpc", "force_size=on"), ("vpc", ""), ("vpc", "subformat=fixed,force_size=on"), ("vhdx", "block_size=1M"),
     ("vhdx", "subformat=fixed,block_size=1M"), ("vmdk", ""), ("vmdk", "zeroed_grain=on"), ("vmdk", "subformat=monolithicFlat"), ("qed", ""),
+    ("qcow", ""), ("parallels", ""), ("parallels", "cluster_size=4k"),
 )
 NOT_RESIZED = tuple(("vmdk", f"subformat={name}", f"A vmdk image of the type '{name}' can't be resized")
                     for name in ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"))
+REBASED = (("qcow", ""), ("vmdk", ""), ("vmdk", "zeroed_grain=on"), ("vmdk", "subformat=twoGbMaxExtentSparse"))
 MEASURED = (
     "vdi", "vdi static=on", "vdi preallocation=falloc", "vpc", "vpc force_size=on", "vpc subformat=fixed", "vpc preallocation=falloc", "vhdx", "vhdx block_size=1M,log_size=3M",
     "vhdx subformat=fixed", "vhdx preallocation=falloc", "vmdk", "vmdk preallocation=falloc", "vmdk subformat=monolithicFlat", "vmdk subformat=twoGbMaxExtentSparse",
-    "vmdk subformat=twoGbMaxExtentFlat", "qed", "qed cluster_size=4k,table_size=1", "qcow",
+    "vmdk subformat=twoGbMaxExtentFlat", "qed", "qed cluster_size=4k,table_size=1", "qcow", "parallels", "parallels cluster_size=64k", "parallels preallocation=falloc",
 )
 NOT_MEASURED = (
     ("vmdk", "subformat=streamOptimized", "How large a streamOptimized image is depends on how well its content packs"),
@@ -44,10 +47,17 @@ class Own:
         for text in MEASURED:
             name, _, options = text.partition(" ")
             yield f"instar measure, {text}", lambda folder, name=name, options=options: self.measured(folder, name, options)
+        for name, options in REBASED:
+            yield f"instar rebase, {name} {options}".strip(), lambda folder, name=name, options=options: self.other_base(folder, name, options)
         for name in ("vpc", "vhdx"):
             yield f"instar create -b, {name}", lambda folder, name=name: self.differencing(folder, name)
+            yield f"instar commit that is cut short, {name}", lambda folder, name=name: self.cut_short(folder, name)
             yield f"create -b as qemu-img, {name}", lambda folder, name=name: self.not_differencing(folder, name)
         yield "vmdk, a parent with another CID", self.wrong_parent
+        yield "vmdk, streams", self.packed
+        yield "parallels, dirty bitmaps", self.bitmaps
+        yield "vmdk, a descriptor without a folder", self.no_folder
+        yield "vmdk, the directories of a stream", self.stream
         yield "instar create -o preallocation", self.preallocated
         yield "instar create of what no file can be", self.not_made
         yield "instar resize, refused", self.not_resized
@@ -69,11 +79,11 @@ class Own:
         data = content(5 * MIB + 3 * 512)
         (folder / "source.raw").write_bytes(data)
         self.tool.must("convert", "-O", name, *given, "source.raw", "image", cwd=folder)
-        steps = [(9 * MIB + 512, ()), (10 * MIB, ("--preallocation=falloc",)), (300 * MIB, ()), (301 * MIB + 1024, ("--preallocation=full",))]
+        falloc, full = ((), ()) if name in ("qed", "qcow") else (("--preallocation=falloc",), ("--preallocation=full",))
+        steps = [(9 * MIB + 512, ()), (10 * MIB, falloc), (300 * MIB, ()), (301 * MIB + 1024, full)]
         if name != "qed":
             steps += [(2 * MIB + 70 * 1024, ("--shrink",)), (4 * MIB, ())]
         for size, more in steps:
-            more = () if name == "qed" else more
             done = self.tool.run("resize", "-f", name, *more, "image", size, cwd=folder)
             asked, size = size, json.loads(self.oracle.must("info", "-f", name, "--output=json", "image", cwd=folder).out)["virtual-size"]
             rounded = name == "vpc" and not options  # to a geometry
@@ -88,6 +98,20 @@ class Own:
                 (folder / "patch.raw").write_bytes(data)
                 self.oracle.must("convert", "-n", "-f", "raw", "-O", name, "patch.raw", "image", cwd=folder)
                 yield f"written after {asked}", self.reads(folder, name, data)
+
+    def stream(self, folder):
+        """The header names the one in front, as inspectors of clouds want it; the end is for readers of pipes, and there is one only."""
+        data = content(5 * MIB)
+        for step in ("converted", "written again"):
+            (folder / "source.raw").write_bytes(data)
+            how = ("-o", "subformat=streamOptimized") if step == "converted" else ("-n", "-c")
+            self.strict.must("convert", "-f", "raw", "-O", "vmdk", *how, "source.raw", "image", cwd=folder)
+            image = (folder / "image").read_bytes()
+            yield f"header, {step}", [] if image[56:64] == image[48:56] else [image[:64].hex()]
+            ends = image.count(b"KDMV"), image[-1536:-1024].rstrip(b"\0").hex(), image[-1024:-1020], image[-512:].strip(b"\0")
+            yield f"end, {step}", [] if ends == (2, "0100000000000000" "00000000" "03", b"KDMV", b"") else [str(ends)]
+            yield f"content, {step}", self.reads(folder, "vmdk", data)
+            data = random.Random(3).randbytes(MIB) + data[MIB:]
 
     def length(self, folder, name, options):
         """Of the extents, if those are files of their own."""
@@ -124,7 +148,7 @@ class Own:
             self.tool.must("create", "-q", "-f", name, "-o", options, "image.vmdk", "5M", cwd=folder)
             done = self.tool.run("resize", "-f", name, "image.vmdk", "9M", cwd=folder)
             yield f"{name} {options}", [] if (done.status, done.err) == (1, f"instar: {error}\n") else [str(done)]
-        for name in ("vdi", "vpc", "vhdx", "vmdk"):
+        for name in ("vdi", "vpc", "vhdx", "vmdk", "qcow", "parallels"):
             self.tool.must("create", "-q", "-f", name, "image", "5M", cwd=folder)
             done = self.strict.run("resize", "-f", name, "image", "9M", cwd=folder)
             error = "qemu-img: Image format driver does not support resize\n"
@@ -134,10 +158,21 @@ class Own:
         for name, options, error in NOT_MEASURED:
             done = self.tool.run("measure", "-O", name, "-o", options, "--size", "5M", cwd=folder)
             yield f"{name} {options}", [] if (done.status, done.err) == (1, f"instar: {error}\n") else [str(done)]
-        for name in ("vdi", "vpc", "vhdx", "vmdk", "qed"):
+        for name in ("vdi", "vpc", "vhdx", "vmdk", "qed", "parallels"):
             done = self.strict.run("measure", "-O", name, "--size", "5M", cwd=folder)
             error = f"qemu-img: Block driver '{name}' does not support size measurement\n"
             yield f"{name}, as qemu-img", [] if (done.status, done.err) == (1, error) else [str(done)]
+
+    def packed(self, folder):
+        source = random.Random(3)
+        words = [bytes(source.choices(range(97, 123), k=3 + number % 6)) for number in range(3000)]
+        text = b" ".join(words[min(int(source.paretovariate(0.6)), 2999)] for _ in range(MIB // 4))
+        (folder / "source.raw").write_bytes(text[:MIB])
+        size = []
+        for tool in (self.tool, self.oracle):
+            tool.must("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "source.raw", tool.label, cwd=folder)
+            size.append((folder / tool.label).stat().st_size)
+        yield "no larger than the genuine tool's", [] if size[0] <= size[1] else [f"{size[0]} bytes, not {size[1]}"]
 
     def patched(self, folder, name, image, data, offset, byte):
         """3000 bytes of the image, and of what it is known to read as."""
@@ -171,6 +206,10 @@ class Own:
         upper = self.patched(folder, name, grandchild, data, 2 * MIB - 512, 19)
         yield "two of them", self.shows(folder, name, grandchild, upper)
         yield "7z reads the chain", self.seven_zip(folder, grandchild, upper)
+        (folder / "upper.raw").write_bytes(upper)
+        done = self.tool.run("convert", "-f", "raw", "-O", name, "-B", base, "-F", name, "upper.raw", f"onto-{child}", cwd=folder)
+        yield "convert -B", [] if (done.status, done.err) == (0, "") else [str(done)]
+        yield "shows the source", self.shows(folder, name, f"onto-{child}", upper)
         yield from self.rebased(folder, name, (base, child), data)
         done = self.tool.run("commit", "-f", name, child, cwd=folder)
         yield "commit", [] if (done.status, done.out, done.err) == (0, "Image committed.\n", "") else [str(done)]
@@ -182,6 +221,27 @@ class Own:
         yield "from below", [] if all(extent["depth"] for extent in used if extent["data"]) else [str(used[:3])]
         checked = self.tool.run("check", child, cwd=folder)
         yield "check", [] if checked.status in (0, 63) else [str(checked)]
+
+    def cut_short(self, folder, name):
+        """The parent's file can't grow as far as it would have to; then it can."""
+        for more in ((), ("-d",)):
+            for path in folder.iterdir():
+                path.unlink()
+            self.tool.must("create", "-q", "-f", name, "-o", {"vpc": "force_size=on", "vhdx": "block_size=1M"}[name], "base", 8 * MIB, cwd=folder)
+            self.tool.must("create", "-q", "-f", name, "-b", "base", "-F", name, "child", cwd=folder)
+            data = bytes(8 * MIB)
+            for block, byte in ((0, 1), (3, 2), (6, 3), (7, 4)):
+                data = self.patched(folder, name, "child", data, block * MIB + 5000, byte)
+            before = (folder / "base").read_bytes()
+            limit = ("prlimit", f"--fsize={len(before) + 5 * MIB // 2}")
+            done = self.tool.run("commit", "-f", name, *more, "child", cwd=folder, prefix=limit)
+            cut = done.status and (folder / "base").read_bytes() != before
+            yield f"cut short {more}", [] if cut else [str(done)]
+            yield f"all is there {more}", self.shows(folder, name, "child", data)
+            done = self.tool.run("commit", "-f", name, *more, "child", cwd=folder)
+            yield f"made again {more}", [] if (done.status, done.out) == (0, "Image committed.\n") else [str(done)]
+            yield f"the parent has it {more}", self.shows(folder, name, "base", data, self.oracle)
+            yield f"it still shows that {more}", self.shows(folder, name, "child", data)
 
     def seven_zip(self, folder, image, data):
         done = subprocess.run(["7z", "e", "-so", folder / image], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, cwd=folder)
@@ -207,6 +267,29 @@ class Own:
         error = "instar: Could not change the backing file to '': Operation not supported\n"
         yield "not without a parent", [] if (done.status, done.err) == (1, error) else [str(done)]
         yield from self.changed(folder, name, base)
+
+    def other_base(self, folder, name, options):
+        """An overlay shows the same over a longer base, and over none."""
+        given = ("-o", options) if options else ()
+        data = content(5 * MIB + 3 * 512)
+        (folder / "base.raw").write_bytes(data)
+        (folder / "other.raw").write_bytes(random.Random(7).randbytes(8 * MIB))
+        for base in ("base", "other"):
+            self.oracle.must("convert", "-O", name, *given, f"{base}.raw", base, cwd=folder)
+        self.oracle.must("create", "-q", "-f", name, *given, "-b", "base", "-F", name, "image", 7 * MIB, cwd=folder)
+        data = self.patched(folder, name, "image", data.ljust(7 * MIB, b"\0"), MIB - 700, 21)
+        for base, backing in (("other", ("-F", name)), ("", ())):
+            refused = self.strict.run("rebase", "-u", "-f", name, "-b", base, *backing, "image", cwd=folder)
+            error = f"qemu-img: Could not change the backing file to '{base}': Operation not supported\n"
+            yield f"to '{base}', as qemu-img", [] if (refused.status, refused.err) == (1, error) else [str(refused)]
+            done = self.tool.run("rebase", "-f", name, "-b", base, *backing, "image", cwd=folder)
+            yield f"to '{base}'", [] if (done.status, done.out, done.err) == (0, "", "") else [str(done)]
+            told = json.loads(self.oracle.must("info", "--output=json", "image", cwd=folder).out).get("backing-filename", "")
+            yield f"info over '{base}'", [] if told == base else [told]
+            yield f"the genuine tool reads it over '{base}'", self.reads(folder, name, data)
+        done = self.tool.run("rebase", "-f", name, "-b", "base", "-F", name, "image", cwd=folder)
+        error = "instar: Could not change the backing file to 'base': Operation not supported\n"
+        yield "not where there is none", [] if (done.status, done.err) == (1, error) else [str(done)]
 
     def changed(self, folder, name, base):
         """The parent is not what it was."""
@@ -248,6 +331,33 @@ class Own:
             done = tool.run("convert", "-O", "raw", "image", "new.raw", cwd=folder)
             sound = done.status == 1 and "error while reading at byte" in done.err and done.err.endswith(": Invalid argument\n")
             yield f"convert, {tool.label}", [] if sound else [str(done)]
+
+    def bitmaps(self, folder):
+        """The genuine tool merges those of an image that it reads, but convert leaves them behind."""
+        for suffix, part in samples.make("parallels", content(2 * MIB), "version=2,tracks=128,bitmap=1").items():
+            (folder / f"image{suffix}").write_bytes(part)
+        name = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+        for args in (("measure", "-O", "qcow2", "image"), ("convert", "--bitmaps", "-O", "qcow2", "image", "copy"), ("bitmap", "--add", "copy", "one"),
+                     ("bitmap", "--merge", name, "-b", "image", "-F", "parallels", "copy", "one"), ("bitmap", "--merge", "none", "-b", "image", "-F", "parallels", "copy", "one")):
+            results = []
+            for tool in (self.oracle, self.strict):
+                (folder / tool.label).mkdir(exist_ok=True)
+                (folder / tool.label / "image").write_bytes((folder / "image").read_bytes())
+                results.append(tool.run(*args, cwd=folder / tool.label))
+            yield " ".join(args), differences(args[0], *results)
+        told = [self.oracle.must("info", "--output=json", tool.label + "/copy", cwd=folder).out.replace(tool.label, "") for tool in (self.oracle, self.strict)]
+        bits = [json.loads(text)["format-specific"]["data"].get("bitmaps") for text in told]
+        yield "both have them", [] if bits[0] == bits[1] else [str(bits)]
+        self.tool.must("convert", "--bitmaps", "-O", "qcow2", "image", "copy", cwd=folder)
+        got = json.loads(self.oracle.must("info", "--output=json", "copy", cwd=folder).out)["format-specific"]["data"].get("bitmaps")
+        yield "instar convert --bitmaps", [] if got == [{"flags": ["auto"], "name": name, "granularity": 65536}] else [str(got)]
+    def no_folder(self, folder):
+        """Two copies may lie in different ones: what lies beside them is not known."""
+        self.oracle.must("create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "image", "1M", cwd=folder)
+        shutil.copyfile(folder / "image", folder / "copy")
+        children = [{"driver": "file", "filename": name} for name in ("image", "copy")]
+        name = "json:" + json.dumps({"driver": "vmdk", "file": {"driver": "quorum", "vote-threshold": 1, "children": children}})
+        yield "info", differences("info", *(tool.run("info", name, cwd=folder) for tool in (self.oracle, self.strict)))
 
     def preallocated(self, folder):
         """It takes the space, or says that it can't."""

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -34,6 +35,8 @@ class Suite:
         self.open = []
 
     def parse(self):
+        # A shell starts what runs in the background so that SIGINT is ignored, and so would our programs.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.options = self.parser.parse_args()
         return self.options
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** @file commit.cc The command commit: what an image changed goes down into a backing file. */
+#include "sdk/abi/change_backing.h"
 #include "sdk/abi/make_empty.h"
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/report.hpp"
@@ -91,10 +92,24 @@ class Commit {
         context_.graph().open_writable(context_.host().abi(), call.abi(), base_, &target);
     if (result < 0) return call.error(result);
     target_ = Image(&context_.graph(), target);
+    INSTAR_CHECK(announce());
     INSTAR_TRY(const uint64_t size, top_.node().size());
     INSTAR_TRY(const uint64_t room, target_.node().size());
     if (room >= size) return {};
     return job_status(target_.node().resize(context_.call(), size));
+  }
+
+  /** An image that knows its backing file by what a write changes knows it at every time from now on:
+   * a commit that does not come to its end can be made again. */
+  Status announce() {
+    if (base_ != context_.graph().backing(top_.abi())) return {};
+    INSTAR_TRY(const std::string identity, target_.node().next_identity());
+    void* self = nullptr;
+    const auto* ops =
+        top_.node().interface<instar_change_backing_ops>(INSTAR_CHANGE_BACKING_ID, &self);
+    if (identity.empty() || ops == nullptr || ops->expect_backing == nullptr) return {};
+    OutgoingCall call(&context_.call());
+    return call.status(ops->expect_backing(self, call.abi(), identity.c_str()));
   }
 
   Status copy(const instar_progress& progress) {

@@ -82,10 +82,11 @@ std::optional<int> Arguments::parse(CommandContext& context) {
   line.operands(raw.operands)
       .epilogue(context.strict()
                     ? "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n"
-                    : "SOURCE - is standard input (raw), TARGET - standard output (raw, qcow2).\n\n"
+                    : "SOURCE - is standard input (raw), TARGET - standard output (raw, qcow2,\n"
+                      "vmdk with -o subformat=streamOptimized).\n\n"
                       "Example: convert -p -c -O qcow2 disk.raw disk.qcow2\n");
   if (const auto status = line.parse(context)) return *status;
-  if (level) open_options = "compression-level=" + *level;
+  if (level) open_options = "compression_level=" + *level;
   return check(context, raw);
 }
 
@@ -153,8 +154,16 @@ std::optional<int> Arguments::check(CommandContext& context, const Raw& raw) {
   if (no_clobber && skip_create) return context.error("--no-clobber has no effect with -n");
   reads_stdin_ =
       !context.strict() && std::find(sources.begin(), sources.end(), "-") != sources.end();
-  writes_stdout_ = !context.strict() && target == "-";
+  writes_stdout_ = target == "-" ? !context.strict() : streams_to_file_of_stdout();
   return check_streams(context);
+}
+
+/** A raw image for /dev/stdout is written as a stream: opened by that name, a pipe would be refused, and
+ * what is in a file already overwritten. */
+bool Arguments::streams_to_file_of_stdout() const {
+  if (target != "/dev/stdout" && target != "/dev/fd/1" && target != "/proc/self/fd/1") return false;
+  return target_format == "raw" && !options && !skip_create && !compress && !backing && !bitmaps &&
+         !verify && !no_clobber && report.style != INSTAR_OUTPUT_JSON;
 }
 
 std::optional<int> Arguments::check_streams(const CommandContext& context) const {
@@ -163,9 +172,10 @@ std::optional<int> Arguments::check_streams(const CommandContext& context) const
   if (reads_stdin_ && (image_opts || snapshot || bitmaps || offload))
     return context.error("Standard input can't be used with --image-opts, -l, --bitmaps or -C");
   if (!writes_stdout_) return std::nullopt;
-  if (skip_create || compress || backing || bitmaps || verify || no_clobber)
+  if (skip_create || backing || bitmaps || open_options || verify || no_clobber)
     return context.error(
-        "Standard output can't be used with -n, -c, -B, --bitmaps, --verify or --no-clobber");
+        "Standard output can't be used with -n, -B, --bitmaps, --compression-level, --verify or "
+        "--no-clobber");
   if (report.style == INSTAR_OUTPUT_JSON)
     return context.error("Standard output is the image; --output=json has no place there");
   return std::nullopt;

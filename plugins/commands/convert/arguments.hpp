@@ -42,6 +42,7 @@ struct Arguments {
   struct Raw;
   void declare_target(CommandLine& line, CommandContext& context, Raw& raw);
   std::optional<int> check(CommandContext& context, const Raw& raw);
+  bool streams_to_file_of_stdout() const;
   std::optional<int> check_streams(const CommandContext& context) const;
 
   bool reads_stdin_ = false, writes_stdout_ = false;

@@ -11,6 +11,7 @@
 #include "plugins/commands/convert/creation_plan.hpp"
 #include "plugins/commands/convert/standard_streams.hpp"
 #include "sdk/abi/compress.h"
+#include "sdk/abi/forward.h"
 #include "sdk/cpp/new_image.hpp"
 #include "sdk/cpp/plugin.hpp"
 
@@ -46,12 +47,17 @@ class Conversion {
     CreationPlan plan;
     if (!arguments_.to_stdout()) {
       INSTAR_TRY(plan, plan_creation(context_, arguments_));
+      INSTAR_CHECK(choose_order(plan));
     }
     INSTAR_CHECK(check_bitmaps());
     if (arguments_.target_cache && !is_cache_mode(*arguments_.target_cache))
       return fail(EINVAL, "Invalid cache option: ", *arguments_.target_cache);
     INSTAR_CHECK(check_.open());
     if (arguments_.to_stdout()) return stream(progress);
+    if ((plan.abilities & INSTAR_TARGET_UPLOADS) != 0 && can_stream()) {
+      auto done = upload(progress);
+      if (done || done.error().code != ENOTSUP) return done;
+    }
     if (!arguments_.skip_create) INSTAR_CHECK(create_target(plan));
     if (!arguments_.report.dry_run || arguments_.skip_create) {
       if (auto opened = open_target(); !opened) {
@@ -70,8 +76,8 @@ class Conversion {
     INSTAR_CHECK(copy(progress));
     if (arguments_.bitmaps)
       INSTAR_CHECK(copy_bitmaps(context_, sources_[0].node(), target_.node()));
-    if (sources_.empty()) {
-      INSTAR_TRY(total_, target_.node().size());
+    if (in_order()) {
+      INSTAR_TRY(total_, (forward_ ? sources_[0] : target_).node().size());
     }
     INSTAR_CHECK(target_.close());
     check_.finish();
@@ -88,24 +94,44 @@ class Conversion {
     StdoutImage out;
     INSTAR_CHECK(out.open());
     if (arguments_.report.dry_run) return {};
-    const auto sources = source_images();
     instar_stream_job job{};
+    job.out = out.receiver();
+    auto done = run_stream(job, progress);
+    INSTAR_CHECK(out.status());
+    INSTAR_CHECK(std::move(done));
+    return out.finish();
+  }
+
+  /** Nothing asks for what is done with an image that is there. */
+  bool can_stream() const {
+    return !sources_.empty() && !arguments_.open_options && !arguments_.backing &&
+           !arguments_.bitmaps && !arguments_.verify && !arguments_.no_clobber;
+  }
+
+  /** What is copied goes to where files are only stored whole, from their beginning to their end. ENOTSUP,
+   * before any of it went: the format, or an option, needs the image in a file first. */
+  Status upload(const Progress& progress) {
+    if (arguments_.report.dry_run) return {};
+    instar_stream_job job{};
+    job.filename = arguments_.target.c_str();
+    return run_stream(job, progress);
+  }
+
+  Status run_stream(instar_stream_job& job, const Progress& progress) {
+    const auto sources = source_images();
     job.struct_size = sizeof job;
-    job.flags = source_job_flags();
+    job.flags = source_job_flags() | (arguments_.compress ? uint32_t{INSTAR_COPY_COMPRESSED} : 0u);
     job.sources = sources.data();
     job.source_count = sources.size();
     job.format = arguments_.target_format.c_str();
     job.options = arguments_.options ? arguments_.options->c_str() : nullptr;
-    job.out = out.receiver();
     job.content = check_.receiver();
     job.progress = progress.abi();
     OutgoingCall call(&context_.call());
-    auto done = call.status(context_.engine().stream(context_.host().abi(), call.abi(), &job));
-    INSTAR_CHECK(out.status());
-    INSTAR_CHECK(std::move(done));
+    INSTAR_CHECK(call.status(context_.engine().stream(context_.host().abi(), call.abi(), &job)));
     check_.finish();
     progress.report(1, 1);
-    return out.finish();
+    return {};
   }
 
   /** Nobody writes to a source meanwhile, not even we: it may be the target too. */
@@ -114,10 +140,10 @@ class Conversion {
                                   : uint32_t{INSTAR_OPEN_NO_SHARE};
   }
 
-  Result<Image> open_source(const std::string& name,
-                            const std::optional<std::string>& snapshot) const {
-    return context_.open(image_spec(name, arguments_.format, arguments_.image_opts, source_flags(),
-                                    arguments_.source_cache, snapshot));
+  Result<Image> open_source(const std::string& name, const std::optional<std::string>& snapshot,
+                            uint32_t flags = 0) const {
+    return context_.open(image_spec(name, arguments_.format, arguments_.image_opts,
+                                    source_flags() | flags, arguments_.source_cache, snapshot));
   }
 
   Status open_sources() {
@@ -129,19 +155,44 @@ class Conversion {
     const bool several = source_names_.size() > 1;
     for (const auto& name : source_names_) {
       INSTAR_TRY(auto image, open_source(name, several ? std::nullopt : arguments_.snapshot));
-      INSTAR_TRY(const uint64_t size, image.node().size());
-      uint64_t sum = 0;
-      if (add_overflows(total_, round_up(size, 512), &sum))
-        return fail(EFBIG, "The images together are too large");
-      total_ = sum;
       sources_.push_back(std::move(image));
     }
+    if (!reads_forward()) INSTAR_CHECK(find_total());
     if (!arguments_.snapshot || !several) return {};
     // As in QEMU: one that is told by snapshot.id or snapshot.name is the first source's.
     if (!arguments_.snapshot->starts_with("snapshot."))
       return fail(EINVAL, "No support for concatenating multiple snapshot");
     INSTAR_TRY(sources_[0], open_source(source_names_[0], arguments_.snapshot));
     return {};
+  }
+
+  Status find_total() {
+    for (const auto& source : sources_) {
+      INSTAR_TRY(const uint64_t size, source.node().size());
+      if (add_overflows(total_, round_up(size, 512), &total_))
+        return fail(EFBIG, "The images together are too large");
+    }
+    return {};
+  }
+
+  /** The only source has no size yet, and nothing that is asked for needs it before the copy. */
+  bool reads_forward() const {
+    void* self = nullptr;
+    return sources_.size() == 1 && !arguments_.to_stdout() && !arguments_.snapshot &&
+           !arguments_.bitmaps && !arguments_.backing && !arguments_.offload &&
+           !arguments_.skip_create && !arguments_.salvage && !arguments_.report.dry_run &&
+           sources_[0].node().interface<instar_forward_ops>(INSTAR_FORWARD_ID, &self) != nullptr;
+  }
+  /** What is copied is read from its beginning to its end, and makes the target grow. */
+  bool in_order() const { return sources_.empty() || forward_; }
+
+  /** Whether the target can be made before its size is known; else that is found now. */
+  Status choose_order(const CreationPlan& plan) {
+    if (!reads_forward()) return {};
+    constexpr uint32_t kFit = INSTAR_FORMAT_GROWS | INSTAR_TARGET_UPLOADS;
+    forward_ = (plan.abilities & kFit) == INSTAR_FORMAT_GROWS && !plan.backing &&
+               !plan.preallocation && !plan.data_file;
+    return forward_ ? Status{} : find_total();
   }
 
   /** What comes through a pipe can't be probed, and must not be taken for something else. */
@@ -181,7 +232,7 @@ class Conversion {
 
   uint32_t target_flags() const {
     if (arguments_.report.dry_run) return 0;
-    const bool grows = sources_.empty() && !arguments_.skip_create;
+    const bool grows = in_order() && !arguments_.skip_create;
     return INSTAR_OPEN_WRITE | INSTAR_OPEN_UNMAP | (grows ? uint32_t{INSTAR_OPEN_RESIZE} : 0u);
   }
 
@@ -231,15 +282,19 @@ class Conversion {
                 (arguments_.unordered ? uint32_t{INSTAR_COPY_UNORDERED} : 0u) |
                 (arguments_.offload ? uint32_t{INSTAR_COPY_OFFLOAD} : 0u) | source_job_flags() |
                 (reads_zero ? uint32_t{INSTAR_COPY_TARGET_ZERO} : 0u);
-    if (sources.empty()) {
-      job.flags |=
-          INSTAR_COPY_STREAM | (arguments_.skip_create ? 0u : uint32_t{INSTAR_COPY_RESIZE});
+    if (in_order()) {
+      // A new image with a size is a device, which has that of its own.
+      INSTAR_TRY(const uint64_t room, target_.node().size());
+      const bool fixed = arguments_.skip_create || room != 0;
+      job.flags |= INSTAR_COPY_STREAM | (fixed ? 0u : uint32_t{INSTAR_COPY_RESIZE});
       job.source_fd = STDIN_FILENO;
     }
     job.sources = sources.data();
     job.source_count = sources.size();
     job.target = target_.abi();
-    job.target_backing = context_.graph().backing(target_.abi());
+    // A target that was there may be over anything: only -B says that it shows what the source does.
+    const bool shared = arguments_.skip_create ? arguments_.backing.has_value() : has_backing_;
+    job.target_backing = shared ? context_.graph().backing(target_.abi()) : nullptr;
     job.min_sparse = arguments_.min_sparse;
     job.rate = arguments_.rate;
     job.workers = arguments_.workers;
@@ -289,15 +344,27 @@ class Conversion {
     return report.print();
   }
 
-  /** The space that it would take, where the format can tell. */
+  /** What goes into the target: not what both show of one backing file. */
+  Result<Image> own_content() const {
+    auto* const source = sources_[0].abi();
+    const auto* below = context_.graph().backing(source);
+    const bool shared = below != nullptr && arguments_.backing &&
+                        context_.graph().find_backing(source, arguments_.backing->c_str()) == below;
+    return open_source(source_names_[0], arguments_.snapshot,
+                       shared ? uint32_t{INSTAR_OPEN_NO_BACKING} : 0u);
+  }
+
+  /** The space that it would take at most, where the format can tell. */
   void add_estimate(Report& report) const {
     if (arguments_.skip_create || sources_.size() != 1) return;
+    const auto content = own_content();
+    if (!content) return;
     instar_measure_result measured{};
     measured.struct_size = sizeof measured;
     OutgoingCall call(&context_.call());
     const auto* options = arguments_.options ? arguments_.options->c_str() : nullptr;
     if (context_.graph().measure(context_.host().abi(), call.abi(),
-                                 arguments_.target_format.c_str(), options, sources_[0].abi(), 0,
+                                 arguments_.target_format.c_str(), options, content->abi(), 0,
                                  &measured) >= 0)
       report.field("required", measured.required);
   }
@@ -308,6 +375,7 @@ class Conversion {
   ContentCheck check_;
   std::vector<std::string> source_names_;
   std::vector<Image> sources_;  ///< none: a pipe
+  bool forward_ = false;        ///< the only source's size is known once all of it was read
   Image target_;
   uint64_t total_ = 0;
   bool has_backing_ = false;

@@ -152,9 +152,19 @@ class Copy {
       job.progress = progress->abi();
     }
     OutgoingCall call(&context_.call());
-    INSTAR_CHECK(call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job)));
+    auto done = call.status(context_.engine().copy(context_.host().abi(), call.abi(), &job));
+    if (!done) return context_.strict() ? without_place(std::move(done).error()) : std::move(done);
     if (progress) progress->report(1, 1);
     return {};
+  }
+
+  /** As qemu-img says it. */
+  static Error without_place(Error error) {
+    for (const auto& [start, file] : {std::pair("error while reading", " from input image file: "),
+                                      std::pair("error while writing", " to output image file: ")})
+      if (error.message.starts_with(start))
+        error.message = cat(start, file, errno_text(error.code));
+    return error;
   }
 
   Status tell() const {

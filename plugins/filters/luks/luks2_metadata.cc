@@ -172,10 +172,11 @@ sdk::Status read_slots(const JsonObject& keyslots, const JsonObject& digest, Luk
   return result;
 }
 
-/** The key's length, by the first slot that holds it. */
+/** The key's length, by the first slot that holds it. More slots than there can be are not looked for. */
 size_t read_key_size(const JsonObject& keyslots, const JsonObject& digest) {
-  size_t size = 0;
+  size_t size = 0, looked_at = 0;
   keyslots.each_member([&](const std::string& id, std::string_view value) {
+    if (++looked_at > kLuks2Slots) return true;
     if (!lists(digest, "keyslots", id)) return false;
     size = JsonObject(value).number("key_size").value_or(0);
     return true;

@@ -2,5 +2,7 @@
 #include "sdk/cpp/plugin.hpp"
 
 #include "plugins/filters/zlib/codec.hpp"
+#include "plugins/filters/zlib/packed.hpp"
 
-INSTAR_PLUGIN("zlib", "1.0.0", instar::sdk::codec<instar::zlib::ZlibCodec>("zlib"))
+INSTAR_PLUGIN("zlib", "1.0.0", instar::sdk::codec<instar::zlib::ZlibCodec>("zlib"),
+              instar::sdk::filter<instar::sdk::PackedNode<instar::zlib::GzipPacking>>("gzip"))

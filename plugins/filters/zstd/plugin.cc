@@ -2,5 +2,7 @@
 #include "sdk/cpp/plugin.hpp"
 
 #include "plugins/filters/zstd/codec.hpp"
+#include "plugins/filters/zstd/packed.hpp"
 
-INSTAR_PLUGIN("zstd", "1.0.0", instar::sdk::codec<instar::zstd::ZstdCodec>("zstd"))
+INSTAR_PLUGIN("zstd", "1.0.0", instar::sdk::codec<instar::zstd::ZstdCodec>("zstd"),
+              instar::sdk::filter<instar::sdk::PackedNode<instar::zstd::ZstdPacking>>("zstd"))

@@ -3,6 +3,7 @@
 
 #include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::luks_format {
 
@@ -87,12 +88,23 @@ uint64_t whole_sectors(uint64_t size, uint64_t sector) {
   return sector > 512 && size <= INT64_MAX ? sdk::round_up(size, sector) : size;
 }
 
+/** LUKS has no metadata of its own to preallocate. */
+Result<instar_preallocation> preallocation_of(const Options& options) {
+  INSTAR_TRY(const auto mode, sdk::parse_preallocation(options.text("preallocation", "off")));
+  return mode == INSTAR_PREALLOCATION_METADATA ? INSTAR_PREALLOCATION_OFF : mode;
+}
+
 /** A file with room for a header and a disk behind it. */
 Result<HostFile> create_file(const sdk::CreateContext& context, uint64_t header, uint64_t disk) {
+  INSTAR_TRY(const auto mode, preallocation_of(context.options()));
   if (disk > INT64_MAX - header) return too_large();
-  auto node = context.create_file(nullptr, header + disk);
+  auto node = context.create_file(nullptr, mode == INSTAR_PREALLOCATION_OFF ? header + disk : 0);
   if (!node) return node.error().code == EFBIG ? too_large() : std::move(node).error();
-  return HostFile::open(*node, true);
+  INSTAR_TRY(HostFile file, HostFile::open(*node, true));
+  if (mode == INSTAR_PREALLOCATION_OFF) return file;
+  if (auto grown = file.resize(context.call(), header + disk, mode); !grown)
+    return grown.error().code == EFBIG ? too_large() : std::move(grown).error();
+  return file;
 }
 
 }  // namespace

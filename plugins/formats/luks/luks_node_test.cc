@@ -132,6 +132,21 @@ TEST_F(LuksNodeTest, Errors) {
   EXPECT_EQ(open(key()).error().message, "Unable to read encryption header: Permission denied");
 }
 
+TEST_F(LuksNodeTest, SpaceIsTakenBeforehand) {
+  const auto with_mode = [](const char* mode) { return key().text("preallocation", mode); };
+  for (const char* mode : {"off", "metadata"}) {
+    EXPECT_EQ(create(with_mode(mode)), "") << mode;
+    EXPECT_EQ(host_.created_sizes.back(), kHeader + kSize) << mode;
+  }
+  for (const char* mode : {"falloc", "full"}) {
+    EXPECT_EQ(create(with_mode(mode)), "") << mode;
+    EXPECT_EQ(host_.created_sizes.back(), 0u) << mode;  // it grows by what the mode says
+    EXPECT_EQ(disk_->bytes.size(), kHeader + kSize) << mode;
+  }
+  EXPECT_EQ(create(with_mode("bogus")), "invalid parameter value: bogus");
+  EXPECT_EQ(create(with_mode("full"), INT64_MAX), "The requested file size is too large");
+}
+
 TEST_F(LuksNodeTest, GrowsAndShrinks) {
   ASSERT_EQ(create(key()), "");
   const auto node = open(key());

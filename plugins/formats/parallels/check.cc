@@ -85,7 +85,7 @@ Status Image::check_places(const Check& check) {
 }
 
 Status Image::check_end(Check& check) {
-  const uint64_t extension = std::min(extension_end_, table().file_sectors());
+  const uint64_t extension = std::min(extension_.end, table().file_sectors());
   check.end = std::max({check.end, table().data_begin(), extension});
   // Of a cluster that is outside in part, the rest would be cut off.
   if (check.outside && !check.repairs(INSTAR_FIX_ERRORS)) return {};
@@ -119,22 +119,23 @@ Status Image::check_twice_used(const Check& check) {
     }
     INSTAR_CHECK(check.corrupt(cat("duplicate offset in BAT entry ", cluster)));
     if (!check.repairs(INSTAR_FIX_ERRORS)) return {};
-    return copy_cluster(check, cluster, sector);
+    INSTAR_CHECK(begin_change(check.call));
+    return copy_cluster(check.call, cluster, sector);
   });
 }
 
-Status Image::copy_cluster(const Check& check, uint64_t cluster, uint64_t from) {
-  INSTAR_CHECK(begin_change(check.call));
-  INSTAR_TRY(const BlockSpace space, table().allocate(check.call, cluster, 1));
+/** To a place of its own; the table says so when it is written. */
+Status Image::copy_cluster(const Call& call, uint64_t cluster, uint64_t from) {
+  INSTAR_TRY(const BlockSpace space, table().allocate(call, cluster, 1));
   sdk::HostFile& file = table().file();
   const uint64_t length = table().header().cluster_bytes();
   std::vector<uint8_t> bytes(std::min<uint64_t>(length, kCopyBytes));
   for (uint64_t at = 0; at < length; at += bytes.size()) {
     bytes.resize(std::min<uint64_t>(bytes.size(), length - at));
-    INSTAR_CHECK(file.read(check.call, from * kSector + at, bytes.data(), bytes.size()));
-    INSTAR_CHECK(file.write(check.call, space.offset + at, bytes.data(), bytes.size()));
+    INSTAR_CHECK(file.read(call, from * kSector + at, bytes.data(), bytes.size()));
+    INSTAR_CHECK(file.write(call, space.offset + at, bytes.data(), bytes.size()));
   }
-  return table().store(check.call, cluster, {sdk::Block::Kind::kData, space.offset, 0});
+  return table().store(call, cluster, {sdk::Block::Kind::kData, space.offset, 0});
 }
 
 /** Clusters that are far outside count only if there are no others, as for the genuine tool. */

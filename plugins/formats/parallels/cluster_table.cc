@@ -23,9 +23,22 @@ Result<Block> ClusterTable::lookup(const Call& call, uint64_t cluster) {
 }
 
 void ClusterTable::place_from(uint64_t end) {
-  const uint64_t tracks = header_.tracks;
-  const uint64_t base = header_.counts_clusters() ? 0 : data_begin_;
-  next_ = base + sdk::round_up(std::max(end, data_begin_) - base, tracks);
+  next_ = aligned(end);
+}
+
+/** Past the cache, for the table may be large. */
+Status ClusterTable::clear_entries(const Call& call, uint64_t cluster, uint64_t end) {
+  if (cluster >= end) return {};
+  INSTAR_CHECK(file_.write_zeroes(call, position(cluster), position(end) - position(cluster), 0));
+  cache_.clear();
+  return {};
+}
+
+Status ClusterTable::set_header(const Call& call, const Header& header) {
+  INSTAR_CHECK(file_.flush(call));
+  header_ = header;
+  if (header_.data_off != 0) data_begin_ = header_.data_off;
+  return write_header(call);
 }
 
 Result<BlockSpace> ClusterTable::allocate(const Call& call, uint64_t cluster, uint64_t count) {

@@ -59,6 +59,16 @@ class ClusterTable {
   }
   /** New clusters are placed from here on, and the file is cut behind the last at the end. */
   void place_from(uint64_t end);
+  uint64_t next_place() const { return next_.value_or(file_sectors()); }
+  /** Where the first cluster may be whose place is not below `sector`. */
+  uint64_t aligned(uint64_t sector) const {
+    const uint64_t base = header_.counts_clusters() ? 0 : data_begin_;
+    return base + sdk::round_up(std::max(sector, data_begin_) - base, uint64_t{header_.tracks});
+  }
+  /** Entries from `cluster` on, to that of a larger disk, are zero in the file. */
+  sdk::Status clear_entries(const sdk::Call& call, uint64_t cluster, uint64_t end);
+  /** Behind a barrier, and before one. Keeps that the image is in use. */
+  sdk::Status set_header(const sdk::Call& call, const Header& header);
   /** When nothing of the guest's is written, so that its bitmaps stay right. */
   void keep_extension() { keeps_extension_ = true; }
   /** It is not known whether whoever had it open for writing came to an end. */
@@ -68,9 +78,14 @@ class ClusterTable {
   /** Calls each(cluster, sector) for every cluster that has a place; it may change the entry. */
   template <class Each>
   sdk::Status for_each(const sdk::Call& call, Each each) {
+    return for_each(call, 0, header_.bat_entries, each);
+  }
+  /** … of [begin, end), which may lie behind what the header has. */
+  template <class Each>
+  sdk::Status for_each(const sdk::Call& call, uint64_t begin, uint64_t end, Each each) {
     std::array<Le<uint32_t>, kAtOnce> entries;
-    const uint64_t end = known_entries();
-    for (uint64_t first = 0; first < end; first += kAtOnce) {
+    end = std::min(end, entries_in_file());
+    for (uint64_t first = begin; first < end; first += kAtOnce) {
       if (call.cancelled()) return sdk::fail(ECANCELED, sdk::errno_text(ECANCELED));
       const uint64_t count = std::min<uint64_t>(kAtOnce, end - first);
       INSTAR_CHECK(cache_.read(call, position(first), entries.data(), count * sizeof entries[0]));
@@ -88,9 +103,12 @@ class ClusterTable {
 
   static uint64_t position(uint64_t cluster) { return sizeof(Header) + cluster * sizeof(uint32_t); }
   /** The others are zero: the file ends before them. */
-  uint64_t known_entries() const {
+  uint64_t entries_in_file() const {
     const uint64_t bytes = std::max<uint64_t>(file_.size(), sizeof(Header)) - sizeof(Header);
-    return std::min<uint64_t>(header_.bat_entries, sdk::div_up(bytes, sizeof(uint32_t)));
+    return sdk::div_up(bytes, sizeof(uint32_t));
+  }
+  uint64_t known_entries() const {
+    return std::min<uint64_t>(header_.bat_entries, entries_in_file());
   }
   sdk::Status write_header(const sdk::Call& call);
 

@@ -19,14 +19,15 @@ namespace {
 constexpr size_t kPiece = 64u << 10;
 constexpr size_t kMostBitmaps = 65535;
 
-class Extension {
+class Reader {
  public:
-  Extension(const sdk::HostFile& file, const Header& header)
+  Reader(const sdk::HostFile& file, const Header& header)
       : file_(file),
         header_(header),
         begin_(header.ext_off * kSector),
-        end_(begin_ + header.cluster_bytes()),
-        used_(header.ext_off + header.tracks) {}
+        end_(begin_ + header.cluster_bytes()) {
+    found_.end = header.ext_off + header.tracks;
+  }
 
   Status check_sum(const sdk::Host& host, const Call& call) const {
     ExtensionHeader start;
@@ -67,7 +68,7 @@ class Extension {
     }
     return {};
   }
-  uint64_t used() const { return used_; }
+  Extension found() && { return std::move(found_); }
 
  private:
   Status check_bitmap(const Call& call, uint64_t at, uint64_t size) {
@@ -93,6 +94,8 @@ class Extension {
     if (!seen_.insert(bitmap.id).second)
       return fail(EINVAL, "Bitmap already exists: ", sdk::uuid_text(bitmap.id, false));
     if (seen_.size() > kMostBitmaps) return fail(EFBIG, "Too many bitmaps");
+    found_.bitmaps.push_back({sdk::uuid_text(bitmap.id, false), bitmap.granularity * kSector,
+                              at + sizeof bitmap, bitmap.l1_size});
     return use_table(call, at + sizeof bitmap, bitmap.l1_size);
   }
 
@@ -104,7 +107,7 @@ class Extension {
                               table.size() * sizeof(uint64_t)));
       for (const uint64_t entry : table) {
         if (entry == kL1Zeroes || entry == kL1Ones) continue;
-        if (entry <= INT64_MAX / kSector) used_ = std::max(used_, entry + header_.tracks);
+        if (entry <= INT64_MAX / kSector) found_.end = std::max(found_.end, entry + header_.tracks);
       }
     }
     return {};
@@ -114,18 +117,18 @@ class Extension {
   const Header& header_;
   const uint64_t begin_;  ///< bytes
   const uint64_t end_;    ///< bytes
-  uint64_t used_;         ///< sectors
+  Extension found_;
   std::set<sdk::Uuid> seen_;
 };
 
 }  // namespace
 
-Result<uint64_t> check_extension(const sdk::Host& host, const Call& call, const sdk::HostFile& file,
+Result<Extension> read_extension(const sdk::Host& host, const Call& call, const sdk::HostFile& file,
                                  const Header& header) {
-  Extension extension(file, header);
-  INSTAR_CHECK(extension.check_sum(host, call));
-  INSTAR_CHECK(extension.check_features(call));
-  return extension.used();
+  Reader reader(file, header);
+  INSTAR_CHECK(reader.check_sum(host, call));
+  INSTAR_CHECK(reader.check_features(call));
+  return std::move(reader).found();
 }
 
 }  // namespace instar::parallels

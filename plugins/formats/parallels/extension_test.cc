@@ -155,6 +155,40 @@ TEST_F(ParallelsExtension, BitmapsAreChecked) {
   EXPECT_EQ(disk_.open_error(), "Bitmap already exists: 01020300-0000-0000-0000-000000000000");
 }
 
+TEST_F(ParallelsExtension, BitmapsAreReadWhenTheDiskIs) {
+  constexpr uint64_t kBit = 8 * kSector;
+  const std::string id = "01020300-0000-0000-0000-000000000000";
+  const auto runs = [&] {
+    auto node = disk_.open(0);
+    void* self = nullptr;
+    const auto* ops = node->ref().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self);
+    sdk::StringSink list;
+    EXPECT_EQ(ops->list(self, nullptr, list.abi()), 0);
+    EXPECT_NE(list.text.find(sdk::cat("\"name\":\"", id, "\",\"granularity\":4096")),
+              std::string::npos)
+        << list.text;
+    std::string text;
+    const auto add = [](void* opaque, uint64_t offset, uint64_t length) noexcept {
+      *static_cast<std::string*>(opaque) += sdk::cat(offset / kBit, "+", length / kBit, " ");
+      return 0;
+    };
+    EXPECT_EQ(ops->walk(self, nullptr, id.c_str(), &text, add), 0);
+    EXPECT_EQ(ops->walk(self, nullptr, "other", &text, add), -ENOENT);
+    EXPECT_EQ(ops->remove(self, nullptr, id.c_str()), -EACCES);
+    return text;
+  };
+  EXPECT_EQ(runs(), "");
+  disk_.bytes()[4 * kCluster] = 0b10001110;
+  disk_.bytes()[4 * kCluster + 1] = 0xff;
+  EXPECT_EQ(runs(), "1+3 7+9 ");
+  put(56, Le<uint64_t>(kL1Ones));
+  seal();
+  EXPECT_EQ(runs(), "0+16 ");
+  void* self = nullptr;
+  const auto writer = disk_.open();
+  EXPECT_EQ(writer->ref().interface<instar_bitmap_ops>(INSTAR_BITMAP_ID, &self), nullptr);
+}
+
 TEST_F(ParallelsExtension, ItNeedsADigest) {
   disk_.host.services.erase(INSTAR_REGISTRY_ID);
   EXPECT_EQ(disk_.open_error(), "Unknown hash algorithm 'md5'");

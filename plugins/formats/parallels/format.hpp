@@ -19,8 +19,10 @@ constexpr std::string_view kMagicSectors = "WithoutFreeSpace";   ///< entries ar
 constexpr std::string_view kMagicClusters = "WithouFreSpacExt";  ///< entries are clusters
 constexpr uint32_t kVersion = 2;
 constexpr uint32_t kInUse = 0x746f6e59;
-constexpr uint32_t kClosed = 0x312e3276;   ///< by software that knows the format extension
-constexpr uint32_t kMostTracks = 4186127;  ///< as QEMU has it
+constexpr uint32_t kClosed = 0x312e3276;  ///< by software that knows the format extension
+constexpr uint32_t kHeads = 16;
+constexpr uint32_t kSectorsPerTrack = 32;              ///< of the geometry that a guest may see
+constexpr uint32_t kMostTracks = 4186127;              ///< as QEMU has it
 constexpr uint32_t kMostEntries = INT32_MAX / 4 - 31;  ///< header and BAT are less than 2 GiB
 
 /** The beginning of the file; the BAT follows. */
@@ -41,6 +43,12 @@ struct Header {
   bool counts_clusters() const { return is(kMagicClusters); }
   uint64_t disk_sectors() const {
     return counts_clusters() ? uint64_t{nb_sectors} : nb_sectors & UINT32_MAX;
+  }
+  /** @param sectors of the disk, which the table has entries for */
+  void set_size(uint64_t sectors) {
+    nb_sectors = counts_clusters() ? sectors : (nb_sectors & ~uint64_t{UINT32_MAX}) | sectors;
+    cylinders = static_cast<uint32_t>(sectors / kHeads / kSectorsPerTrack);
+    bat_entries = static_cast<uint32_t>(sdk::div_up(sectors, uint64_t{tracks}));
   }
   uint64_t cluster_bytes() const { return tracks * kSector; }
   /** Sectors that an entry of the BAT counts. */

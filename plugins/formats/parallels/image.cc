@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/parallels/image.hpp"
 
-#include "plugins/formats/parallels/extension.hpp"
+#include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -17,8 +17,6 @@ namespace {
 
 constexpr uint64_t kDefaultCluster = 1u << 20;
 constexpr uint64_t kDefaultAhead = 128u << 20;
-constexpr uint32_t kHeads = 16;
-constexpr uint32_t kSectorsPerTrack = 32;  // of the geometry that a guest may see
 constexpr uint64_t kEntriesAtOnce = 64u << 10;
 constexpr uint64_t kMostBytes = sdk::round_down(INT64_MAX, 1u << 30);  // of a disk, as QEMU has it
 
@@ -64,25 +62,35 @@ Status write_entries(const Call& call, HostFile& file, uint64_t entries, uint64_
 Result<Header> new_header(uint64_t size, uint64_t cluster_size) {
   const uint64_t tracks = sdk::div_up(cluster_size, kSector);
   if (tracks > kMostTracks) return fail(EINVAL, "Cluster size is too large");
-  const uint64_t entries = tracks != 0 ? sdk::div_up(size, tracks * kSector) : UINT64_MAX;
-  if (entries > kMostEntries) return fail(EINVAL, "Image size is too large for this cluster size");
+  INSTAR_CHECK(check_size(size, tracks));
   Header header{};
   kMagicClusters.copy(header.magic, sizeof header.magic);
   header.version = kVersion;
   header.heads = kHeads;
-  header.nb_sectors = sdk::div_up(size, kSector);
-  header.cylinders = static_cast<uint32_t>(header.nb_sectors / kHeads / kSectorsPerTrack);
   header.tracks = static_cast<uint32_t>(tracks);
-  header.bat_entries = static_cast<uint32_t>(entries);
+  header.set_size(sdk::div_up(size, kSector));
   header.data_off = static_cast<uint32_t>(header.least_data_off());
   return header;
 }
 
 }  // namespace
 
-Image::Image(HostFile file, const Header& header, GrowAhead ahead, uint32_t flags)
+Status check_size(uint64_t size, uint64_t tracks) {
+  if (tracks == 0 || sdk::div_up(size, tracks * kSector) > kMostEntries)
+    return fail(EINVAL, "Image size is too large for this cluster size");
+  return {};
+}
+
+Image::Image(HostFile file, const Header& header, GrowAhead ahead, uint32_t flags, bool strict)
     : BlockMap({header.cluster_bytes(), header.disk_sectors() * kSector}, flags, std::move(file),
-               header, ahead) {}
+               header, ahead),
+      strict_(strict) {}
+
+bool Image::offers(std::string_view id) const {
+  if (id == INSTAR_RESIZE_ID) return !strict_;
+  if (id == INSTAR_BITMAP_ID) return !writable() && !extension_.bitmaps.empty();
+  return BlockMap::offers(id);
+}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const sdk::NodeRef node, context.file());
@@ -91,7 +99,8 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_CHECK(file.read(context.call(), 0, &header, sizeof header));
   INSTAR_CHECK(check_header(header));
   INSTAR_TRY(const GrowAhead ahead, grow_ahead(context.options()));
-  std::unique_ptr<Image> image(new Image(std::move(file), header, ahead, context.flags()));
+  std::unique_ptr<Image> image(
+      new Image(std::move(file), header, ahead, context.flags(), context.host().strict()));
   INSTAR_CHECK(image->look_at_extension(context));
   if (image->writable() && !context.has_flag(INSTAR_OPEN_CHECK))
     INSTAR_CHECK(image->tidy_up(context.call()));
@@ -104,10 +113,10 @@ Status Image::look_at_extension(const sdk::OpenContext& context) {
   if (header.ext_off == 0) return {};
   if (writable()) context.call().warn("Format Extension ignored in RW mode");
   if (writable() && !context.has_flag(INSTAR_OPEN_CHECK)) return {};
-  const auto end = check_extension(context.host(), context.call(), table().file(), header);
-  if (!end && !writable()) return end.error();
-  if (!end) return {};
-  extension_end_ = *end;
+  auto extension = read_extension(context.host(), context.call(), table().file(), header);
+  if (!extension && !writable()) return extension.error();
+  if (!extension) return {};
+  extension_ = *std::move(extension);
   table().keep_extension();
   return {};
 }
@@ -146,6 +155,20 @@ Status Image::create(sdk::CreateContext& context) {
     INSTAR_CHECK(
         write_entries(context.call(), file, header.bat_entries, header.data_off / header.tracks));
   return file.write(context.call(), 0, &header, sizeof header);
+}
+
+Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,
+                                             sdk::NodeRef source) {
+  INSTAR_CHECK(sdk::check_measures(host, "parallels"));
+  INSTAR_TRY(const uint64_t size, sdk::size_to_measure(options, source));
+  INSTAR_TRY(const Header header,
+             new_header(size, options.number("cluster_size", kDefaultCluster)));
+  INSTAR_TRY(const instar_preallocation mode, sdk::file_preallocation(options));
+  const uint64_t cluster = header.cluster_bytes();
+  INSTAR_TRY(uint64_t used, sdk::count_data_blocks(source, size, cluster));
+  if (mode != INSTAR_PREALLOCATION_OFF) used = header.bat_entries;
+  const uint64_t begin = header.data_off * kSector;
+  return sdk::measured(begin + used * cluster, begin + header.bat_entries * cluster);
 }
 
 }  // namespace instar::parallels

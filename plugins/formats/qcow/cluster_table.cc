@@ -27,7 +27,6 @@ ClusterTable::ClusterTable(sdk::HostFile file, const Header& header, const sdk::
       l2_(file_, kCacheBytes),
       next_(std::max(file_.size(), header_.l1_end())) {}
 
-/** Offset of the table that a cluster is in; 0: there is none. */
 Result<uint64_t> ClusterTable::l2_table(const Call& call, uint64_t cluster) {
   INSTAR_TRY(const auto entry, l1_.get<Be<uint64_t>>(call, l1_position(cluster)));
   if (entry > INT64_MAX - header_.l2_bytes()) return unreadable();
@@ -47,8 +46,7 @@ Block ClusterTable::block_of(uint64_t entry) const {
 Result<Block> ClusterTable::lookup(const Call& call, uint64_t cluster) {
   const uint64_t entries = header_.l2_entries();
   // A table that is cut short: what the file does not have is no cluster.
-  if (l1_position(cluster) >= file_.size() && !l1_.dirty())
-    return Block{.count = header_.l1_entries() * entries - cluster};
+  if (beyond_file(cluster)) return Block{.count = header_.l1_entries() * entries - cluster};
   INSTAR_TRY(const uint64_t table, l2_table(call, cluster));
   const uint64_t index = cluster % entries;
   if (table == 0) return Block{.count = entries - index};
@@ -119,6 +117,21 @@ Status ClusterTable::unpack(const Call& call, uint64_t, const Block& packed, Byt
   const auto n = codec->decompress(bytes, out);
   if (!n || *n != static_cast<int64_t>(out.size())) return unreadable();
   return {};
+}
+
+/** The name is there before the header says so, by way of the cache, which has the header's sector. */
+Status ClusterTable::record_backing(const Call& call, const std::string& name) {
+  uint64_t place = 0;
+  if (!name.empty()) {
+    INSTAR_TRY(place, take(next_, name.size()));
+    INSTAR_CHECK(file_.write(call, place, name.data(), name.size()));
+    INSTAR_CHECK(file_.flush(call));
+  }
+  header_.backing_file_offset = place;
+  header_.backing_file_size = static_cast<uint32_t>(name.size());
+  INSTAR_CHECK(l1_.write(call, 0, &header_, sizeof header_));
+  INSTAR_CHECK(l1_.write_back(call));
+  return file_.flush(call);
 }
 
 Status ClusterTable::clear(const Call& call) {

@@ -23,12 +23,6 @@ constexpr uint8_t kDefaultL2Bits = 9;
 constexpr uint8_t kOverlayClusterBits = 9;
 constexpr uint8_t kOverlayL2Bits = 12;
 
-Status check_size(const Header& header) {
-  const bool rounds = header.size > UINT64_MAX - header.l2_reach();
-  if (rounds || header.l1_entries() > kMostL1Entries) return fail(EINVAL, "Image too large");
-  return {};
-}
-
 Status check_header(const Header& header) {
   if (header.magic != kMagic) return fail(EINVAL, "Image not in qcow format");
   if (header.version != kVersion) {
@@ -73,11 +67,18 @@ Result<std::unique_ptr<sdk::ContentCipher>> open_cipher(const sdk::OpenContext& 
 
 }  // namespace
 
+Status check_size(const Header& header) {
+  const bool rounds = header.size > UINT64_MAX - header.l2_reach();
+  if (rounds || header.l1_entries() > kMostL1Entries) return fail(EINVAL, "Image too large");
+  return {};
+}
+
 Image::Image(sdk::OpenContext& context, HostFile file, const Header& header, std::string backing,
              std::unique_ptr<sdk::ContentCipher> cipher)
     : BlockMap({header.cluster_size(), sdk::round_down(header.size, kSector)}, context.flags(),
                std::move(file), header, context.host(), std::move(cipher)),
-      backing_name_(std::move(backing)) {}
+      backing_name_(std::move(backing)),
+      strict_(context.host().strict()) {}
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   INSTAR_TRY(const NodeRef node, context.file());
@@ -182,6 +183,9 @@ Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options&
 }
 
 bool Image::offers(std::string_view id) const {
+  if (id == INSTAR_CHECK_ID || id == INSTAR_RESIZE_ID) return !strict_;
+  // Zeroes of an image without a backing file are not kept where one may come.
+  if (id == INSTAR_CHANGE_BACKING_ID) return !strict_ && !backing_name_.empty();
   if (id == INSTAR_COMPRESS_ID) return writable() && cipher() == nullptr;
   return BlockMap::offers(id);
 }
@@ -201,6 +205,17 @@ Status Image::make_empty(const Call& call) {
   INSTAR_CHECK(begin_change(call));
   INSTAR_CHECK(table().clear(call));
   forget_blocks();
+  return {};
+}
+
+Status Image::change_backing(const Call& call, const char* filename, const char*) {
+  const std::string name = filename != nullptr ? filename : "";
+  if (name.size() > kLongestBackingName) return fail(ENOSPC, sdk::errno_text(ENOSPC));
+  const std::lock_guard lock(mutex());
+  INSTAR_CHECK(begin_change(call));
+  INSTAR_CHECK(write_tables(call));
+  INSTAR_CHECK(table().record_backing(call, name));
+  backing_name_ = name;
   return {};
 }
 

@@ -2,22 +2,28 @@
 #include <algorithm>
 
 #include "plugins/formats/qcow2/image.hpp"
+#include "plugins/formats/qcow2/stream.hpp"
 
 namespace instar::qcow2 {
 namespace {
 constexpr uint32_t kDeflateWindowBits = 12;
 }
 
+Result<std::unique_ptr<sdk::CodecPool>> open_codec(const sdk::Host& host, const Header& header,
+                                                   int level) {
+  const bool zstd = header.compression_type == kCompressionZstd;
+  instar_codec_params params{};
+  params.framing = zstd ? INSTAR_FRAMING_DEFAULT : INSTAR_FRAMING_RAW;
+  params.window_bits = zstd ? 0 : kDeflateWindowBits;
+  params.level = level;
+  params.max_output = uint64_t{1} << header.cluster_bits;
+  return sdk::CodecPool::open(host, zstd ? "zstd" : "zlib", params);
+}
+
 Result<sdk::CodecPool*> Image::codec() {
   const std::lock_guard lock(codec_mutex_);
   if (codec_ == nullptr) {
-    const bool zstd = header_.compression_type == kCompressionZstd;
-    instar_codec_params params{};
-    params.framing = zstd ? INSTAR_FRAMING_DEFAULT : INSTAR_FRAMING_RAW;
-    params.window_bits = zstd ? 0 : kDeflateWindowBits;
-    params.level = settings_.compression_level;
-    params.max_output = geometry_.cluster_size;
-    INSTAR_TRY(codec_, sdk::CodecPool::open(host_, zstd ? "zstd" : "zlib", params));
+    INSTAR_TRY(codec_, open_codec(host_, header_, settings_.compression_level));
   }
   return codec_.get();
 }

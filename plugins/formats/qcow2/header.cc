@@ -120,6 +120,29 @@ Status parse_extensions(const Call& call, Header& header, ConstBytes area, size_
   return {};
 }
 
+/** The bytes before `limit` as far as the extensions that begin at `offset` reach, and no less than
+ * what tells that they end: mostly a small part of a cluster. */
+Result<std::vector<uint8_t>> read_extension_area(const Call& call, const HostFile& file,
+                                                 size_t offset, size_t limit) {
+  constexpr size_t kStep = 4096;
+  std::vector<uint8_t> area;
+  while (offset + sizeof(ExtensionHeader) <= limit) {
+    if (const size_t end = offset + sizeof(ExtensionHeader); end > area.size()) {
+      const size_t had = area.size();
+      area.resize(std::min<size_t>(sdk::round_up(end, kStep), limit));
+      INSTAR_CHECK(file.read(call, had, area.data() + had, area.size() - had));
+    }
+    ExtensionHeader extension;
+    std::memcpy(&extension, area.data() + offset, sizeof extension);
+    if (extension.type == kExtensionEnd) return area;
+    offset += sizeof extension + sdk::round_up(extension.length, 8);
+  }
+  const size_t had = area.size();
+  area.resize(limit);
+  INSTAR_CHECK(file.read(call, had, area.data() + had, limit - had));
+  return area;
+}
+
 std::string unknown_feature_names(const Header& header, uint64_t mask) {
   std::string names;
   const auto add = [&](std::string_view name) {
@@ -317,8 +340,8 @@ Result<Header> read_header(const Call& call, const HostFile& file, bool for_chec
   if (backing_offset > cluster) return fail(EINVAL, "Invalid backing file offset");
   INSTAR_CHECK(check_compression_type(header));
 
-  std::vector<uint8_t> area(backing_offset != 0 ? backing_offset : cluster);
-  INSTAR_CHECK(file.read(call, 0, area.data(), area.size()));
+  INSTAR_TRY(const auto area, read_extension_area(call, file, length,
+                                                  backing_offset != 0 ? backing_offset : cluster));
   if ((header.incompatible & ~uint64_t{kIncompatKnown}) != 0) {
     // Only the names of features matter now; what else is wrong with the extensions does not.
     (void)parse_extensions(call, header, area, length);

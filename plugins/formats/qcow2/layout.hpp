@@ -53,9 +53,11 @@ Status write_units(Put put, uint64_t offset, uint64_t count, size_t unit_size, F
   return {};
 }
 
-/** The refcount table and its blocks: a count of 1 for each cluster up to the end. */
-template <class Put>
-Status write_refcounts_of(const Layout& layout, const Geometry& geometry, Put put) {
+/** The refcount table and its blocks, with a count for each cluster up to the end.
+ * @param count_of of a cluster; asked for each once, in order */
+template <class Put, class CountOf>
+Status write_refcounts_of(const Layout& layout, const Geometry& geometry, Put put,
+                          CountOf count_of) {
   const auto offset = [&](uint64_t cluster) { return cluster << geometry.cluster_bits; };
   const uint64_t first_block = offset(layout.blocks_at());
   const auto table_entry = [&](uint8_t* to, uint64_t first, uint64_t n) {
@@ -74,9 +76,15 @@ Status write_refcounts_of(const Layout& layout, const Geometry& geometry, Put pu
     const uint64_t begin = first * per_unit;
     const uint64_t end = std::min(begin + n * per_unit, layout.end());
     for (uint64_t cluster = begin; cluster < end; ++cluster)
-      Refcounts::set_entry(to, cluster - begin, order, 1);
+      Refcounts::set_entry(to, cluster - begin, order, count_of(cluster));
   };
   return write_units(put, first_block, offset(layout.blocks) / unit, unit, counts);
+}
+
+/** The same where nothing is shared. */
+template <class Put>
+Status write_refcounts_of(const Layout& layout, const Geometry& geometry, Put put) {
+  return write_refcounts_of(layout, geometry, put, [](uint64_t) { return uint64_t{1}; });
 }
 
 }  // namespace instar::qcow2

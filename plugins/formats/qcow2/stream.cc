@@ -1,39 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // An image as a sequence of bytes: where the data is comes first, so that all tables can be written
 // before it. Memory does not grow with the image, but for its L1 table.
+#include "plugins/formats/qcow2/stream.hpp"
+
 #include "plugins/formats/qcow2/create.hpp"
 #include "plugins/formats/qcow2/image.hpp"
-#include "plugins/formats/qcow2/layout.hpp"
 
 namespace instar::qcow2 {
 namespace {
-
-/** Where the bytes go. */
-class Output {
- public:
-  explicit Output(const instar_content& out) : out_(out) {}
-
-  uint64_t position() const { return position_; }
-  Status put(const void* bytes, size_t length) {
-    position_ += length;
-    return check(out_.data(out_.opaque, bytes, length));
-  }
-  Status put_zeroes(uint64_t length) {
-    if (length == 0) return {};
-    position_ += length;
-    return check(out_.zeroes(out_.opaque, length));
-  }
-  Status pad_to(uint64_t offset) { return put_zeroes(offset - position_); }
-
- private:
-  static Status check(int result) {
-    if (result >= 0) return {};
-    return fail(-result, sdk::errno_text(result));
-  }
-
-  const instar_content out_;
-  uint64_t position_ = 0;
-};
 
 /** Follows content in steps of clusters: one with any data in it is stored. */
 class ClusterWalk {
@@ -196,7 +170,9 @@ class Streamer {
     layout_.data = survey.stored();
     INSTAR_CHECK(layout_.fit_refcounts(geometry_));
     layout_.place(header_, geometry_);
-    INSTAR_CHECK(write_tables(survey));
+    INSTAR_CHECK(write_front(
+        out_, header_, geometry_, layout_, [](uint64_t) { return uint64_t{1}; },
+        [&](uint64_t index) { return survey.has_table(index); }));
 
     TableWriter tables(geometry_, layout_.data_at(), out_);
     INSTAR_CHECK(walk(tables, source_.survey(call_, tables.receiver())));
@@ -209,8 +185,6 @@ class Streamer {
   }
 
  private:
-  uint64_t offset(uint64_t cluster) const { return cluster << geometry_.cluster_bits; }
-
   /** The walk's own error says more than the errno that went through the source. */
   static Status walk(const ClusterWalk& walk, Status done) {
     INSTAR_CHECK(Status(walk.status()));
@@ -223,25 +197,6 @@ class Streamer {
     return fail(EIO, "The source was written to meanwhile: the image is not usable");
   }
 
-  Status write_tables(const Survey& survey) {
-    INSTAR_TRY(auto header, serialize_header(header_));
-    INSTAR_CHECK(out_.put(header.data(), header.size()));
-    const auto put = [this](uint64_t at, const uint8_t* bytes, size_t length) -> Status {
-      INSTAR_CHECK(out_.pad_to(at));
-      return out_.put(bytes, length);
-    };
-    INSTAR_CHECK(write_refcounts_of(layout_, geometry_, put));
-    uint64_t table = layout_.l2_at();
-    INSTAR_CHECK(write_units(put, header_.l1_offset, header_.l1_entries, 8,
-                             [&](uint8_t* to, uint64_t first, uint64_t n) {
-                               for (uint64_t i = 0; i < n; ++i)
-                                 store_be(to + i * 8, survey.has_table(first + i)
-                                                          ? offset(table++) | kEntryCopied
-                                                          : uint64_t{0});
-                             }));
-    return out_.pad_to(offset(layout_.l2_at()));
-  }
-
   const Call& call_;
   Header header_;
   const Geometry geometry_;
@@ -252,10 +207,11 @@ class Streamer {
 
 }  // namespace
 
-Status Image::stream(sdk::Host, const Call& call, const sdk::Options& options,
+Status Image::stream(sdk::Host host, const Call& call, const sdk::Options& options,
                      const sdk::StreamSource& source, const instar_content& out) {
   INSTAR_TRY(const CreateOptions created, read_create_options(options));
   INSTAR_CHECK(check_streamable(created));
+  if (options.flag("compress")) return stream_packed(host, call, created.header, source, out);
   return Streamer(call, created, source, out).run();
 }
 

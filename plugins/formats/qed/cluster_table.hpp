@@ -12,6 +12,7 @@ namespace instar::qed {
 class ClusterTable {
  public:
   static constexpr bool kBacked = true;
+  static constexpr bool kRebased = true;
 
   ClusterTable(sdk::HostFile file, const Header& header);
 

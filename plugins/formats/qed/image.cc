@@ -204,9 +204,7 @@ Status Image::resize(const Call& call, uint64_t size, uint32_t preallocation, ui
                      const instar_progress*) {
   const std::lock_guard lock(mutex());
   Header& header = table().header();
-  if (preallocation != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '", sdk::preallocation_name(preallocation),
-                "'");
+  INSTAR_CHECK(sdk::check_no_preallocation(preallocation));
   if (!valid_size(header, size)) return fail(EINVAL, "Invalid image size specified");
   if (size < header.image_size) return fail(ENOTSUP, "Shrinking images is currently not supported");
   // What is grown would show the rest of the backing file.

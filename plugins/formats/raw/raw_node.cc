@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sdk/abi/forward.h"
 #include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/plugin.hpp"
@@ -34,13 +35,9 @@ Status check_window(uint64_t offset, std::optional<uint64_t> size, uint64_t file
   return {};
 }
 
-/** A child's answer as our own. Where it decides nothing (its backing file does), it is left to be
- * asked itself. */
-uint32_t passed_on(uint32_t flags) {
-  constexpr uint32_t kDecided = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED;
-  flags &= ~uint32_t{INSTAR_EXTENT_RECURSE};
-  if ((flags & kDecided) == 0) flags |= INSTAR_EXTENT_RECURSE;
-  return flags | INSTAR_EXTENT_OFFSET;
+bool is_filter(const NodeRef& node) {
+  const auto limits = node.limits();
+  return limits && (limits->flags & INSTAR_NODE_FILTER) != 0;
 }
 
 }  // namespace
@@ -53,10 +50,21 @@ Result<std::unique_ptr<RawNode>> RawNode::open(sdk::OpenContext& context) {
   // Without a window it is the file itself, as a filter is.
   const bool whole = offset == 0 && !size;
   INSTAR_TRY(const NodeRef file, context.file(whole ? INSTAR_CHILD_FILTERED : INSTAR_CHILD_DATA));
-  INSTAR_TRY(const uint64_t file_size, file.size());
-  INSTAR_CHECK(check_window(offset, size, file_size));
+  void* self = nullptr;
+  // A size that can only be found by making all of the content is not asked for without need.
+  if (!whole || file.interface<instar_forward_ops>(INSTAR_FORWARD_ID, &self) == nullptr) {
+    INSTAR_TRY(const uint64_t file_size, file.size());
+    INSTAR_CHECK(check_window(offset, size, file_size));
+  }
   return std::unique_ptr<RawNode>(new RawNode(file, offset, size));
 }
+
+RawNode::RawNode(NodeRef file, uint64_t offset, std::optional<uint64_t> fixed_size)
+    : file_(file),
+      events_(file),
+      over_filter_(is_filter(file)),
+      offset_(offset),
+      fixed_size_(fixed_size) {}
 
 Status RawNode::create(sdk::CreateContext& context) {
   // The file's own options (preallocation and the like) are between the host and the protocol.
@@ -130,15 +138,24 @@ Status RawNode::flush(const Call& call) const {
   return file_.flush(call);
 }
 
+/** The file's answer about what lies plainly where it is asked is our own. Anything else (an image
+ * within raw, a filter on one) is left to be asked itself. */
+uint32_t RawNode::passed_on(const instar_extent& answer, uint64_t position) const {
+  constexpr uint32_t kHow = INSTAR_EXTENT_OFFSET | INSTAR_EXTENT_RECURSE;
+  const bool here = !over_filter_ && (answer.flags & kHow) == INSTAR_EXTENT_OFFSET &&
+                    answer.child_offset == position;
+  return here ? answer.flags : kHow;
+}
+
 Result<size_t> RawNode::extents(const Call& call, uint64_t offset, uint64_t length,
                                 instar_extent* out, size_t max) const {
   if (!inside(offset, length)) return fail(EINVAL, sdk::errno_text(EINVAL));
   INSTAR_TRY(const size_t count, file_.extents(call, offset_ + offset, length, out, max));
   uint64_t position = offset_ + offset;
   for (size_t i = 0; i < count; ++i) {
+    out[i].flags = passed_on(out[i], position);
     out[i].child = file_.id();
     out[i].child_offset = position;
-    out[i].flags = passed_on(out[i].flags);
     position += out[i].length;
   }
   return count;

@@ -54,14 +54,15 @@ class RawNode {
   bool offers(std::string_view id) const;
 
  private:
-  RawNode(sdk::NodeRef file, uint64_t offset, std::optional<uint64_t> fixed_size)
-      : file_(file), events_(file), offset_(offset), fixed_size_(fixed_size) {}
+  RawNode(sdk::NodeRef file, uint64_t offset, std::optional<uint64_t> fixed_size);
+  uint32_t passed_on(const instar_extent& answer, uint64_t position) const;
   bool inside(uint64_t offset, uint64_t length) const;
   template <class Function>
   sdk::Status with_snapshots(const sdk::Call* call, Function function) const;
 
   const sdk::NodeRef file_;
   const sdk::DebugEvents events_;
+  const bool over_filter_;
   const uint64_t offset_;
   const std::optional<uint64_t> fixed_size_;
 };

@@ -46,9 +46,20 @@ Result<BlockSpace> BlockTable::allocate(const Call& call, uint64_t, uint64_t cou
   return space;
 }
 
-/** Others may be in use behind it: then the space is left over. */
+/** Others may be in use behind it: then the space is a gap until the end. */
 void BlockTable::release(uint64_t, uint64_t offset) {
   if (offset == place(*next_ - 1)) --*next_;
+  released_ = true;
+}
+
+Status BlockTable::end_writing(const Call& call) {
+  if (!released_) return {};
+  INSTAR_TRY(const auto owners, this->owners(call));
+  INSTAR_CHECK(close_gaps(call, owners));
+  INSTAR_CHECK(cache_.set(call, offsetof(Header, blocks_allocated), Le<uint32_t>(*next_)));
+  INSTAR_CHECK(cache_.write_back(call));
+  INSTAR_CHECK(file_.flush(call));
+  return file_.resize(call, place(*next_));
 }
 
 Status BlockTable::store(const Call& call, uint64_t block, const Block& what) {

@@ -25,6 +25,8 @@ class BlockTable {
   bool dirty() const { return cache_.dirty(); }
   bool crowded() const { return cache_.crowded(); }
   sdk::Status write_back(const sdk::Call& call) { return cache_.write_back(call); }
+  /** Blocks that could not be written leave no gap, and are not counted. */
+  sdk::Status end_writing(const sdk::Call& call);
   /** The number that stands for `block`. */
   sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
 
@@ -54,12 +56,14 @@ class BlockTable {
   sdk::Status clear_front(const sdk::Call& call, uint32_t count);
   sdk::Status move_map(const sdk::Call& call, uint32_t blocks);
   sdk::Result<std::vector<uint32_t>> owners(const sdk::Call& call);
+  sdk::Status close_gaps(const sdk::Call& call, const std::vector<uint32_t>& owners);
 
   sdk::HostFile file_;
   Header header_;
   sdk::MetadataCache cache_;
   /** Blocks from here on are free; not known before the first allocation. */
   std::optional<uint64_t> next_;
+  bool released_ = false;  ///< blocks that were allocated were not written: some may be gaps
 };
 
 /** Writes `count` entries that stand for no block, or (`first_number`) for blocks behind one another.

@@ -52,6 +52,31 @@ class Vdi : public testing::Test {
   FakeHost host_;
 };
 
+/** Others take the number of blocks for the first free place. */
+TEST_F(Vdi, BlocksThatCouldNotBeWrittenAreNotCounted) {
+  auto node = open();
+  void* self = nullptr;
+  const auto* ops = node.ref().interface<instar_map_ops>(INSTAR_MAP_ID, &self);
+  instar_placement placed[3];
+  for (uint64_t i = 0; i < 3; ++i)
+    ASSERT_EQ(ops->prepare_write(self, nullptr, i * kBlockSize, kBlockSize, &placed[i], 1), 1);
+  ops->abort_write(self, &placed[0], 1);
+  ASSERT_TRUE(file_.ref().write(quiet_call(), placed[1].child_offset, "instar", 6));
+  ASSERT_EQ(ops->commit_write(self, nullptr, &placed[1], 1), 0);
+  disk_->room = disk_->bytes.size() + kBlockSize;
+  EXPECT_EQ(node.ref().write(quiet_call(), 3 * kBlockSize, "instar", 6).error().code, ENOSPC);
+  ops->abort_write(self, &placed[2], 1);
+  disk_->room = UINT64_MAX;
+  ASSERT_TRUE(node.close());
+  EXPECT_EQ(entry(0), kUnallocated);
+  EXPECT_EQ(entry(1), 0u);
+  EXPECT_EQ(number_at(offsetof(Header, blocks_allocated)), 1u);
+  EXPECT_EQ(disk_->bytes.size(), 1024u + kBlockSize);
+  char text[7] = {};
+  ASSERT_TRUE(open().ref().read(quiet_call(), kBlockSize, text, 6));
+  EXPECT_STREQ(text, "instar");
+}
+
 TEST_F(Vdi, TheMapIsWrittenByFlushOnly) {
   auto node = open();
   write(node, 2 * kBlockSize + 5);

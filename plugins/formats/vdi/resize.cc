@@ -147,6 +147,15 @@ Status BlockTable::shrink(const Call& call, uint64_t size) {
   }
   INSTAR_CHECK(cache_.write_back(call));
   INSTAR_CHECK(file_.flush(call));
+  INSTAR_CHECK(close_gaps(call, owners));
+  header_.blocks_allocated = static_cast<uint32_t>(*next_);
+  header_.blocks_in_image = blocks;
+  INSTAR_CHECK(write_header(call));
+  return file_.resize(call, place(*next_));
+}
+
+/** The last blocks go where there are none. */
+Status BlockTable::close_gaps(const Call& call, const std::vector<uint32_t>& owners) {
   const auto count = static_cast<uint32_t>(
       owners.size() - static_cast<size_t>(std::count(owners.begin(), owners.end(), kNobody)));
   std::vector<Move> moves;
@@ -159,16 +168,12 @@ Status BlockTable::shrink(const Call& call, uint64_t size) {
   }
   INSTAR_CHECK(move_blocks(call, moves));
   next_ = count;
-  header_.blocks_allocated = count;
-  header_.blocks_in_image = blocks;
-  INSTAR_CHECK(write_header(call));
-  return file_.resize(call, place(count));
+  return {};
 }
 
 Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
                      const instar_progress*) {
-  if (mode == INSTAR_PREALLOCATION_METADATA)
-    return fail(ENOTSUP, "Unsupported preallocation mode: ", sdk::preallocation_name(mode));
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
   INSTAR_CHECK(check_size(size));
   size = sdk::round_up(size, kSectorSize);
   const uint64_t before = this->size();

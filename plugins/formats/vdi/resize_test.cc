@@ -5,21 +5,11 @@
 namespace instar::vdi {
 namespace {
 
+using sdk::testing::fill;
 using sdk::testing::ImageInMemory;
 using sdk::testing::OptionList;
 using sdk::testing::quiet_call;
 using sdk::testing::resize_safely;
-
-/** Each of `blocks` is written, the last one first, with its number. */
-void fill(ImageInMemory<Image>& image, const std::vector<uint64_t>& blocks) {
-  auto node = image.open();
-  ASSERT_TRUE(node);
-  for (const uint64_t block : blocks) {
-    const std::string text(700, static_cast<char>('0' + block));
-    ASSERT_TRUE(node->ref().write(quiet_call(), block * kBlockSize + 512, text.data(), 700));
-  }
-  ASSERT_TRUE(node->close());
-}
 
 uint32_t number_at(const ImageInMemory<Image>& image, size_t offset) {
   return sdk::load_le<uint32_t>(image.disk->bytes.data() + offset);
@@ -35,7 +25,7 @@ void expect_dense(const ImageInMemory<Image>& image, uint32_t blocks) {
 TEST(VdiResize, GrowsInTheRoomOfItsMap) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 3 * kBlockSize + 512)));
-  fill(image, {3, 0});
+  fill(image, {3, 0}, kBlockSize);
   resize_safely(image, 5 * kBlockSize + 1024);
   expect_dense(image, 2);
   resize_safely(image, 7 * kBlockSize, INSTAR_PREALLOCATION_FALLOC);
@@ -45,7 +35,7 @@ TEST(VdiResize, GrowsInTheRoomOfItsMap) {
 TEST(VdiResize, AMapThatGrowsTakesTheFirstBlocksPlace) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 4 * kBlockSize)));
-  fill(image, {3, 1, 2});
+  fill(image, {3, 1, 2}, kBlockSize);
   resize_safely(image, 129 * uint64_t{kBlockSize});
   expect_dense(image, 3);
   EXPECT_EQ(number_at(image, offsetof(Header, offset_bmap)), 1024u);
@@ -62,7 +52,7 @@ TEST(VdiResize, AnEmptyImageGrows) {
 TEST(VdiResize, AStaticImageStaysStatic) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 2 * kBlockSize).flag("static", true)));
-  fill(image, {1});
+  fill(image, {1}, kBlockSize);
   resize_safely(image, 4 * kBlockSize);
   expect_dense(image, 4);
   resize_safely(image, kBlockSize + 512);
@@ -72,7 +62,7 @@ TEST(VdiResize, AStaticImageStaysStatic) {
 TEST(VdiResize, WhatIsLeftOfAShrunkenImageLiesTogether) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 6 * kBlockSize)));
-  fill(image, {5, 0, 4, 2, 3});
+  fill(image, {5, 0, 4, 2, 3}, kBlockSize);
   resize_safely(image, 2 * kBlockSize + 1024);
   expect_dense(image, 2);
   resize_safely(image, 4 * kBlockSize);  // what was behind the end is not seen again

@@ -69,7 +69,18 @@ Status Image::change_backing(const Call& call, const char* name, const char* for
   return {};
 }
 
-/** Its parent has just been changed: until the image says so as well it is not opened. */
+/** Before a commit: whenever that is cut short, the image is opened again and can be committed. */
+Status Image::expect_backing(const Call& call, const char* identity) {
+  if (parent_identity_.empty()) return fail(ENOTSUP, sdk::errno_text(ENOTSUP));
+  const std::lock_guard lock(mutex());
+  INSTAR_TRY(ParentLocator locator, parse_parent_locator(table().metadata().parent_item));
+  expect_parent(locator, parent_identity_, identity);
+  INSTAR_CHECK(begin_change(call));
+  INSTAR_CHECK(write_tables(call));
+  return table().change_parent(call, parent_item(locator));
+}
+
+/** Its parent was changed, as it expected. */
 Status Image::make_empty(const Call& call) {
   INSTAR_CHECK(change_backing(call, parent_name_.c_str(), nullptr));
   const std::lock_guard lock(mutex());

@@ -20,12 +20,15 @@ class Headers {
   /** Something in the file changes; to be said before it does. */
   void renew_file_guid() { header_.file_write_guid = sdk::random_uuid(); }
   /** What the disk reads as changes. */
-  void renew_data_guid() { header_.data_write_guid = sdk::random_uuid(); }
+  void renew_data_guid() { header_.data_write_guid = next_data_guid_; }
+  /** What that is going to be, or has become. */
+  const Guid& next_data_guid() const { return next_data_guid_; }
   /** Writes both, one after the other, each with a barrier behind it. */
   sdk::Status write(const sdk::Call& call, sdk::HostFile& file);
 
  private:
   Header header_;
+  Guid next_data_guid_ = sdk::random_uuid();
   size_t index_ = 0;  ///< of the current one
 };
 

@@ -58,7 +58,7 @@ Status Image::find_parent(const sdk::OpenContext& context) {
   INSTAR_TRY(const NodeRef parent,
              sdk::open_parent(context, parent_names(locator), "vhdx", parent_name_));
   if (!parent) return {};
-  INSTAR_CHECK(check_parent(parent, parent_name_, locator));
+  INSTAR_TRY(parent_identity_, check_parent(parent, parent_name_, locator));
   INSTAR_TRY(HostFile backing, HostFile::open(parent, false));
   set_backing(std::move(backing));
   return {};
@@ -87,6 +87,10 @@ void Image::info(sdk::JsonWriter& json) const {
 
 Result<std::string> Image::identity() const {
   return sdk::uuid_text(table().image().headers.current().data_write_guid, true);
+}
+
+Result<std::string> Image::next_identity() const {
+  return sdk::uuid_text(table().image().headers.next_data_guid(), true);
 }
 
 /** An image that is opened for writing has replayed its log by now; else it is to be. */

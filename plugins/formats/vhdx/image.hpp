@@ -23,11 +23,13 @@ class Image : public sdk::BlockMap<BlockTable> {
   void limits(instar_node_limits& limits) const;
   void info(sdk::JsonWriter& json) const;
   sdk::Result<std::string> identity() const;
+  sdk::Result<std::string> next_identity() const;
   sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
                     const instar_sink* messages, const instar_progress* progress);
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
                      const instar_progress* progress);
   sdk::Status change_backing(const sdk::Call& call, const char* name, const char* format);
+  sdk::Status expect_backing(const sdk::Call& call, const char* identity);
   sdk::Status make_empty(const sdk::Call& call);
 
  private:
@@ -38,6 +40,7 @@ class Image : public sdk::BlockMap<BlockTable> {
   sdk::Host host_;
   const std::string filename_;
   std::string parent_name_;
+  std::string parent_identity_;  ///< as it was opened
 };
 
 }  // namespace instar::vhdx

@@ -121,6 +121,25 @@ class Differencing : public ::testing::Test {
     child_.host.children["backing"] = parent_node_.abi();
   }
 
+  /** What is open as the child's parent is the one that is on the disk. */
+  void reopen_parent() {
+    parent_node_ = *parent_.open(0);
+    child_.host.children["backing"] = parent_node_.abi();
+  }
+  /** As before a commit. Somebody who is going to write to the parent. */
+  OwnedNode announce_writer() {
+    auto writer = parent_.open();
+    const auto child = child_.open();
+    EXPECT_TRUE(writer && child);
+    void* self = nullptr;
+    const auto* ops =
+        child->ref().interface<instar_change_backing_ops>(INSTAR_CHANGE_BACKING_ID, &self);
+    const std::string next = *writer->ref().next_identity();
+    EXPECT_NE(next, *writer->ref().identity());
+    EXPECT_EQ(ops->expect_backing(self, nullptr, next.c_str()), 0);
+    return *std::move(writer);
+  }
+
   Disk parent_;
   Disk child_;
   OwnedNode parent_node_;
@@ -150,14 +169,33 @@ TEST_F(Differencing, ShowsItsParentButWhereSectorsAreItsOwn) {
   EXPECT_EQ(read(*node, 3 * kBlock, kBlock), filled(kBlock, 1));
 }
 
+/** Each time it does not come to its end. */
+TEST_F(Differencing, KnowsAParentThatIsCommittedTo) {
+  for (uint8_t round = 1; round < 4; ++round) {
+    auto writer = announce_writer();
+    EXPECT_EQ(child_.open_error(), "");  // nothing was written yet
+    write(writer, 0, 512, round);
+    EXPECT_EQ(*writer.ref().next_identity(), *writer.ref().identity());
+    if (round == 2) {
+      EXPECT_TRUE(writer.close());
+    }
+    reopen_parent();
+    EXPECT_EQ(child_.open_error(), "");
+  }
+  (void)announce_writer();
+  auto stranger = parent_.open();
+  write(*stranger, 0, 512, 9);
+  reopen_parent();
+  EXPECT_NE(child_.open_error(), "");
+}
+
 TEST_F(Differencing, NotOverAParentThatWasChanged) {
   parent_node_ = OwnedNode();
   {
     auto node = parent_.open();
     write(*node, 0, 512, 2);
   }
-  parent_node_ = *parent_.open(0);
-  child_.host.children["backing"] = parent_node_.abi();
+  reopen_parent();
   const std::string error = child_.open_error();
   EXPECT_TRUE(error.starts_with("'parent.vhdx' is not the parent of this image, or was changed"))
       << error;

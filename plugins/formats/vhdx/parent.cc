@@ -8,7 +8,6 @@ namespace instar::vhdx {
 
 using sdk::fail;
 using sdk::Result;
-using sdk::Status;
 
 namespace {
 
@@ -59,20 +58,20 @@ std::vector<std::string> parent_names(const ParentLocator& locator) {
           sdk::absolute_name(value_of(locator, "volume_path"))};
 }
 
-Status check_parent(const sdk::NodeRef& parent, const std::string& name,
-                    const ParentLocator& locator) {
-  INSTAR_TRY(const std::string found, parent.identity());
+Result<std::string> check_parent(const sdk::NodeRef& parent, const std::string& name,
+                                 const ParentLocator& locator) {
+  INSTAR_TRY(std::string found, parent.identity());
   const std::string wanted = plain_guid(value_of(locator, "parent_linkage"));
   if (!found.empty() &&
       (found == wanted || found == plain_guid(value_of(locator, "parent_linkage2"))))
-    return {};
-  sdk::Error error =
-      fail(EINVAL, "'", name, "' is not the parent of this image, or was changed: its ID is ",
-           found.empty() ? "missing" : found, ", not ", wanted);
-  error.hint =
-      "If nothing but a commit of this image, which did not come to its end, changed the parent, "
-      "'instar rebase -u' records it anew.";
-  return error;
+    return found;
+  return fail(EINVAL, "'", name, "' is not the parent of this image, or was changed: its ID is ",
+              found.empty() ? "missing" : found, ", not ", wanted);
+}
+
+void expect_parent(ParentLocator& locator, const std::string& present, const std::string& next) {
+  locator["parent_linkage"] = sdk::cat("{", present, "}");
+  locator["parent_linkage2"] = sdk::cat("{", next, "}");
 }
 
 std::vector<uint8_t> parent_item(const ParentLocator& locator) {

@@ -18,9 +18,12 @@ sdk::Result<ParentLocator> parse_parent_locator(const std::vector<uint8_t>& item
 /** Names that the parent may have, most likely ones first. */
 std::vector<std::string> parent_names(const ParentLocator& locator);
 
-/** Fails when its content is not what the image was made over. */
-sdk::Status check_parent(const sdk::NodeRef& parent, const std::string& name,
-                         const ParentLocator& locator);
+/** Its identity. Fails when its content is not what the image was made over. */
+sdk::Result<std::string> check_parent(const sdk::NodeRef& parent, const std::string& name,
+                                      const ParentLocator& locator);
+
+/** Lets it have the identity `next` as well as the present one. */
+void expect_parent(ParentLocator& locator, const std::string& present, const std::string& next);
 
 /** The item of a locator. */
 std::vector<uint8_t> parent_item(const ParentLocator& locator);

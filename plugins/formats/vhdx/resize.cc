@@ -113,8 +113,7 @@ Status BlockTable::shrink(const Call& call, uint64_t size) {
 
 Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
                      const instar_progress*) {
-  if (mode == INSTAR_PREALLOCATION_METADATA)
-    return fail(ENOTSUP, "Unsupported preallocation mode: ", sdk::preallocation_name(mode));
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
   const Metadata& metadata = table().metadata();
   if (metadata.has_parent) return fail(ENOTSUP, "An image with a parent can't be resized");
   if (size > kMostBytes) return fail(EINVAL, "Image size too large; max of 64TB");

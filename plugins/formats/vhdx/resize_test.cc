@@ -5,6 +5,7 @@
 namespace instar::vhdx {
 namespace {
 
+using sdk::testing::fill;
 using sdk::testing::ImageInMemory;
 using sdk::testing::OptionList;
 using sdk::testing::quiet_call;
@@ -16,21 +17,10 @@ OptionList options(uint64_t size, const char* type = "dynamic") {
   return OptionList().number("size", size).number("block_size", kBlock).text("subformat", type);
 }
 
-/** Each of `blocks` is written, with its number. */
-void fill(ImageInMemory<Image>& image, const std::vector<uint64_t>& blocks) {
-  auto node = image.open();
-  ASSERT_TRUE(node);
-  for (const uint64_t block : blocks) {
-    const std::string text(700, static_cast<char>('0' + block));
-    ASSERT_TRUE(node->ref().write(quiet_call(), block * kBlock + 512, text.data(), 700));
-  }
-  ASSERT_TRUE(node->close());
-}
-
 TEST(VhdxResize, GrowsInTheRoomOfItsTable) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(3 * kBlock + 512)));
-  fill(image, {3, 0});
+  fill(image, {3, 0}, kBlock);
   const uint64_t length = image.disk->bytes.size();
   resize_safely(image, 5 * kBlock + 512);
   EXPECT_EQ(image.disk->bytes.size(), length);
@@ -41,18 +31,18 @@ TEST(VhdxResize, GrowsInTheRoomOfItsTable) {
 TEST(VhdxResize, ATableThatGrowsGoesToTheEnd) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(2 * kBlock)));
-  fill(image, {1, 0});
+  fill(image, {1, 0}, kBlock);
   const uint64_t length = image.disk->bytes.size();
   resize_safely(image, 200000 * kBlock);
   EXPECT_EQ(image.disk->bytes.size(), length + 2 * kMiB);
-  fill(image, {2, 3});
+  fill(image, {2, 3}, kBlock);
   resize_safely(image, 3 * kBlock);
 }
 
 TEST(VhdxResize, AFixedImageStaysFixed) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(2 * kBlock, "fixed")));
-  fill(image, {1});
+  fill(image, {1}, kBlock);
   const uint64_t length = image.disk->bytes.size();
   resize_safely(image, 4 * kBlock);
   EXPECT_EQ(image.disk->bytes.size(), length + 2 * kBlock);
@@ -64,7 +54,7 @@ TEST(VhdxResize, ShrinksToTheEndOfWhatIsLeft) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(6 * kBlock)));
   const uint64_t length = image.disk->bytes.size();
-  fill(image, {0, 5, 2, 3, 4});
+  fill(image, {0, 5, 2, 3, 4}, kBlock);
   resize_safely(image, 2 * kBlock + 1024);
   EXPECT_EQ(image.disk->bytes.size(), length + 3 * kBlock);
   EXPECT_GE(image.disk->discards, 1u);

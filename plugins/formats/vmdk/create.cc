@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // New images of all subformats.
+#include "plugins/formats/vmdk/create.hpp"
+
 #include <algorithm>
 #include <random>
 
 #include "plugins/formats/vmdk/image.hpp"
-#include "sdk/abi/graph.h"
-#include "sdk/cpp/json_reader.hpp"
 #include "sdk/cpp/measure.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -25,21 +25,6 @@ constexpr uint64_t kTableSectors = kEntriesPerTable * sizeof(uint32_t) / kSector
 constexpr uint64_t kMostBytes =
     uint64_t{kMostL1Entries} * kEntriesPerTable * kGrainSectors * kSector;
 constexpr size_t kEntriesAtOnce = 64u << 10;
-
-struct Subformat {
-  std::string name;
-  bool flat = false;
-  bool split = false;
-  bool compressed = false;
-};
-
-struct Plan {
-  Subformat subformat;
-  uint64_t size = 0;  ///< bytes
-  bool zeroed_grain = false;
-  instar_preallocation preallocation = INSTAR_PREALLOCATION_OFF;
-  NewDescriptor descriptor;
-};
 
 Result<Subformat> read_subformat(const std::string& name) {
   for (const char* known : {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
@@ -65,6 +50,8 @@ Status read_hardware(const Options& options, NewDescriptor& descriptor) {
   descriptor.tools_version = options.text("toolsversion", "2147483647");
   return {};
 }
+
+}  // namespace
 
 Result<Plan> read_options(const Options& options, uint64_t size) {
   Plan plan;
@@ -93,31 +80,37 @@ Result<Plan> read_options(const Options& options, uint64_t size) {
   return plan;
 }
 
-/** The identity of the base, which an overlay remembers. */
-Result<uint32_t> cid_of_parent(const sdk::CreateContext& context, const std::string& name) {
-  const auto host = context.host();
-  const auto* graph = host.service<instar_graph_ops>(INSTAR_GRAPH_ID);
-  if (graph == nullptr) return fail(ENOTSUP, "the host has no graph");
-  const std::string image = context.filename();
-  const size_t slash = image.rfind('/');
-  const bool relative = !name.starts_with('/') && name.find(':') == std::string::npos;
-  const std::string full =
-      relative && slash != std::string::npos ? image.substr(0, slash + 1) + name : name;
-  instar_image_spec spec{};
-  spec.struct_size = sizeof spec;
-  spec.open_flags = INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING;
-  spec.filename = full.c_str();
-  sdk::StringSink sink;
-  sdk::OutgoingCall call(&context.call());
-  INSTAR_CHECK(call.status(graph->describe(host.abi(), call.abi(), &spec, 0, sink.abi())));
-  const sdk::JsonObject json(sink.text);
-  const std::string format = json.string("format").value_or("");
-  if (format != "vmdk")
-    return fail(EINVAL, "Invalid backing file format: ", format, ". Must be vmdk");
-  const auto cid = json.object("format-specific").object("data").number("cid");
-  if (!cid) return fail(EINVAL, "Failed to read parent CID");
-  return static_cast<uint32_t>(*cid);
+SparseHeader new_header(const Plan& plan, uint64_t size) {
+  const bool packs = plan.subformat.compressed;
+  SparseHeader header{};
+  header.magic = kSparseMagic;
+  header.version = packs ? 3 : plan.zeroed_grain ? 2 : 1;
+  header.flags = kFlagNewlineTest | (plan.zeroed_grain ? kFlagZeroedGrain : 0u) |
+                 (packs ? kFlagCompressed | kFlagMarkers : 0u);
+  header.compression = packs ? kCompressionDeflate : uint16_t{0};
+  header.capacity = size / kSector;
+  header.grain_size = kGrainSectors;
+  header.descriptor_offset = kDescriptorSector;
+  header.descriptor_size = kDescriptorSectors;
+  header.entries_per_table = kEntriesPerTable;
+  constexpr char kNewlines[4] = {'\n', ' ', '\r', '\n'};
+  std::copy_n(kNewlines, sizeof kNewlines, header.newline_test);
+  return header;
 }
+
+Result<std::string> descriptor_inside(const Plan& plan) {
+  std::string text = to_text(plan.descriptor);
+  if (text.size() > kDescriptorSectors * kSector) return fail(EINVAL, "The descriptor is too long");
+  return text;
+}
+
+std::string extent_line(const Plan& plan, const std::string& name, uint64_t size) {
+  return sdk::cat("RW ", sdk::div_up(size, kSector),
+                  plan.subformat.flat ? " FLAT \"" : " SPARSE \"", name,
+                  plan.subformat.flat ? "\" 0\n" : "\"\n");
+}
+
+namespace {
 
 /** Numbers first, first + step, … as entries of a directory or a table. */
 Status write_entries(const Call& call, HostFile& file, uint64_t offset, uint64_t count,
@@ -147,22 +140,9 @@ class SparseShape {
   /** A stream gets tables, too: QEMU can only write to those that are there. They go when the first
    * grain is written here. */
   SparseHeader header() const {
-    const bool packs = plan_.subformat.compressed;
-    SparseHeader header{};
-    header.magic = kSparseMagic;
-    header.version = packs ? 3 : plan_.zeroed_grain ? 2 : 1;
-    header.flags = kFlagNewlineTest | kFlagRedundantTable |
-                   (plan_.zeroed_grain ? kFlagZeroedGrain : 0u) |
-                   (packs ? kFlagCompressed | kFlagMarkers : 0u);
-    header.compression = packs ? kCompressionDeflate : uint16_t{0};
-    header.capacity = size_ / kSector;
-    header.grain_size = kGrainSectors;
-    header.descriptor_offset = kDescriptorSector;
-    header.descriptor_size = kDescriptorSectors;
-    header.entries_per_table = kEntriesPerTable;
+    SparseHeader header = new_header(plan_, size_);
+    header.flags = header.flags | kFlagRedundantTable;
     header.rgd_offset = kDescriptorSector + kDescriptorSectors;
-    constexpr char kNewlines[4] = {'\n', ' ', '\r', '\n'};
-    std::copy_n(kNewlines, sizeof kNewlines, header.newline_test);
     const uint64_t copy = directory_sectors_ + kTableSectors * tables_;
     header.gd_offset = header.rgd_offset + copy;
     header.overhead = sdk::round_up(header.gd_offset + copy, kGrainSectors);
@@ -228,7 +208,8 @@ class Creator {
     if (monolithic) INSTAR_CHECK(make_extent(file, base_, plan_.size));
     if (plan_.descriptor.parent_file) {
       INSTAR_TRY(plan_.descriptor.parent_cid,
-                 cid_of_parent(context_, *plan_.descriptor.parent_file));
+                 cid_of_parent(context_.host(), context_.call(), context_.filename(),
+                               *plan_.descriptor.parent_file));
     }
     const uint64_t most = kind.split ? kSplitBytes : plan_.size;
     for (uint64_t made = 0, number = 1; !monolithic && made < plan_.size; ++number) {
@@ -239,11 +220,12 @@ class Creator {
       INSTAR_CHECK(make_extent(extent_file, name, size));
       made += size;
     }
-    std::string text = to_text(plan_.descriptor);
-    if (monolithic && text.size() > kDescriptorSectors * kSector)
-      return fail(EINVAL, "The descriptor is too long");
-    return file.write(context_.call(), monolithic ? kDescriptorSector * kSector : 0, text.data(),
-                      text.size());
+    if (!monolithic) {
+      const std::string text = to_text(plan_.descriptor);
+      return file.write(context_.call(), 0, text.data(), text.size());
+    }
+    INSTAR_TRY(const std::string text, descriptor_inside(plan_));
+    return file.write(context_.call(), kDescriptorSector * kSector, text.data(), text.size());
   }
 
  private:
@@ -254,9 +236,7 @@ class Creator {
     return stem_ + (plan_.subformat.flat ? "-f" : "-s") + digits + suffix_;
   }
   Status make_extent(HostFile& file, const std::string& name, uint64_t size) {
-    plan_.descriptor.extent_lines += sdk::cat("RW ", sdk::div_up(size, kSector),
-                                              plan_.subformat.flat ? " FLAT \"" : " SPARSE \"",
-                                              name, plan_.subformat.flat ? "\" 0\n" : "\"\n");
+    plan_.descriptor.extent_lines += extent_line(plan_, name, size);
     if (plan_.subformat.flat) return file.resize(context_.call(), size, plan_.preallocation);
     return create_sparse(context_.call(), plan_, file, size);
   }

@@ -2,6 +2,8 @@
 // Images that are broken at random places: an error or some content, never a crash or a hang.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "plugins/formats/vmdk/image.hpp"
 #include "sdk/cpp/testing_damage.hpp"
 
@@ -43,6 +45,20 @@ std::vector<uint8_t> make_image(OptionList options) {
     EXPECT_TRUE(node->ref().write_zeroes(quiet_call(), 2 * kGrain, kGrain));
   }
   return disk.memory->bytes;
+}
+
+/** A packed grain is held in memory whole: of none larger than what anybody makes. */
+TEST(Damage, PackedGrainsAreOfABoundedSize) {
+  Disk disk;
+  OptionList options;
+  options.number("size", 64 * kGrain).text("subformat", "streamOptimized");
+  ASSERT_TRUE(disk.host.create(sdk::FormatTable<Image>::ops(), "disk.vmdk", options));
+  const Le<uint64_t> sectors((8u << 20) / kSector);
+  std::memcpy(disk.memory->bytes.data() + offsetof(SparseHeader, grain_size), &sectors,
+              sizeof sectors);
+  const auto node = disk.open(false);
+  ASSERT_FALSE(node);
+  EXPECT_EQ(node.error().message, "Invalid granularity, image may be corrupt");
 }
 
 TEST(Fuzz, RandomDamageIsHarmless) {

@@ -55,6 +55,23 @@ std::string replace_cid(std::string_view text, uint32_t cid) {
   return sdk::cat(text.substr(0, own), "CID=", sdk::hex(cid).substr(2), "\n", text.substr(parent));
 }
 
+std::string replace_parent(std::string_view text, std::string_view name, uint32_t cid) {
+  std::string changed(text);
+  const auto replace = [&](std::string_view key, std::string_view ends, const std::string& value) {
+    const size_t at = changed.find(key);
+    if (at == changed.npos) return;
+    const size_t end = changed.find_first_of(ends, at + key.size());
+    changed.replace(at, end == changed.npos ? end : end - at, value);
+  };
+  replace("parentCID=", "\r\n", sdk::cat("parentCID=", sdk::hex(cid).substr(2)));
+  // The quote at its end stays, or goes with the rest of the line.
+  if (name.empty())
+    replace("parentFileNameHint=\"", "\r\n", "");
+  else
+    replace("parentFileNameHint=\"", "\"", sdk::cat("parentFileNameHint=\"", name));
+  return changed;
+}
+
 std::string replace_size(std::string_view text, uint64_t before, uint64_t after) {
   std::string changed(text);
   const auto replace = [&](std::string_view prefix, const std::string& old,

@@ -25,6 +25,8 @@ std::optional<std::string> find_quoted(std::string_view text, std::string_view n
 std::optional<uint32_t> find_cid(std::string_view text, std::string_view name);
 /** The same text with another CID. */
 std::string replace_cid(std::string_view text, uint32_t cid);
+/** The same text of an image with another parent; none if `name` is empty. */
+std::string replace_parent(std::string_view text, std::string_view name, uint32_t cid);
 /** The same text of an image whose only extent has another size, in sectors. */
 std::string replace_size(std::string_view text, uint64_t before, uint64_t after);
 /** Lines that are no extents are passed over, as QEMU does. */

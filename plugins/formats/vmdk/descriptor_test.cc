@@ -43,6 +43,17 @@ TEST(Descriptor, TheCidIsReplaced) {
   EXPECT_FALSE(find_cid("CID", "CID"));
 }
 
+TEST(Descriptor, TheParentIsReplaced) {
+  const std::string text =
+      "CID=1\nparentCID=12\ncreateType=\"x\"\nparentFileNameHint=\"a b.vmdk\"\nRW 1 ZERO\n";
+  EXPECT_EQ(replace_parent(text, "/c", 0xab),
+            "CID=1\nparentCID=ab\ncreateType=\"x\"\nparentFileNameHint=\"/c\"\nRW 1 ZERO\n");
+  EXPECT_EQ(replace_parent(text, "", UINT32_MAX),
+            "CID=1\nparentCID=ffffffff\ncreateType=\"x\"\n\nRW 1 ZERO\n");
+  EXPECT_EQ(replace_parent("CID=1\n", "a", 2), "CID=1\n");
+  EXPECT_EQ(replace_parent("parentFileNameHint=\"a", "b", 2), "parentFileNameHint=\"b");
+}
+
 TEST(Descriptor, ItIsRecognised) {
   EXPECT_EQ(probe("# Disk DescriptorFile\nversion=1\n"), 100);
   EXPECT_EQ(probe("  \r\n#x\r\nversion=3\r\n"), 100);

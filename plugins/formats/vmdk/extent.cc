@@ -11,6 +11,24 @@ using sdk::IoVec;
 using sdk::Result;
 using sdk::Status;
 
+Result<std::unique_ptr<sdk::CodecPool>> open_grain_codec(const sdk::Host& host) {
+  constexpr int kLevel = 6;  // streams are sent: no larger than qemu-img makes them
+  instar_codec_params params{};
+  params.framing = INSTAR_FRAMING_ZLIB;
+  params.level = kLevel;
+  return sdk::CodecPool::open(host, "zlib", params);
+}
+
+std::vector<uint8_t> with_marker(uint64_t sector, ConstBytes packed) {
+  GrainMarker marker;
+  marker.lba = sector;
+  marker.size = static_cast<uint32_t>(packed.size());
+  std::vector<uint8_t> bytes(sdk::round_up(sizeof marker + packed.size(), kSector));
+  std::memcpy(bytes.data(), &marker, sizeof marker);
+  std::memcpy(bytes.data() + sizeof marker, packed.data(), packed.size());
+  return bytes;
+}
+
 SparseMap::SparseMap(const GrainLayout& layout, uint64_t begin, uint32_t flags, sdk::HostFile file,
                      std::unique_ptr<sdk::CodecPool> codec)
     : BlockMap({layout.grain_bytes(), layout.sectors * kSector, begin}, flags, std::move(file),
@@ -32,12 +50,7 @@ Result<int64_t> SparseMap::pack(ConstBytes grain, sdk::Bytes out) {
 }
 
 Status SparseMap::store_packed(const Call& call, uint64_t offset, ConstBytes packed) {
-  GrainMarker marker;
-  marker.lba = offset / kSector;
-  marker.size = static_cast<uint32_t>(packed.size());
-  std::vector<uint8_t> bytes(sdk::round_up(sizeof marker + packed.size(), kSector));
-  std::memcpy(bytes.data(), &marker, sizeof marker);
-  std::memcpy(bytes.data() + sizeof marker, packed.data(), packed.size());
+  const std::vector<uint8_t> bytes = with_marker(offset / kSector, packed);
   uint64_t place = 0;
   {
     const std::lock_guard lock(mutex());

@@ -10,6 +10,11 @@
 
 namespace instar::vmdk {
 
+/** What packs and unpacks grains. */
+sdk::Result<std::unique_ptr<sdk::CodecPool>> open_grain_codec(const sdk::Host& host);
+/** A packed grain as it lies in the file: whole sectors. @param sector of the guest */
+std::vector<uint8_t> with_marker(uint64_t sector, sdk::ConstBytes packed);
+
 /** A sparse extent. Thread-safe, by BlockMap. */
 class SparseMap : public sdk::BlockMap<GrainTable> {
  public:

@@ -26,6 +26,7 @@ constexpr uint32_t kEntriesPerTable = 512;
 constexpr uint64_t kMostSectors = uint64_t{1} << 32;
 constexpr uint64_t kDescriptorSector = 1;
 constexpr uint64_t kDescriptorSectors = 20;
+constexpr size_t kLongestBackingName = 1023;
 constexpr uint32_t kMostL1Entries = 32u << 20;
 
 enum SparseFlags : uint32_t {
@@ -71,6 +72,14 @@ struct Marker {
   uint8_t padding[496];
 };
 static_assert(sizeof(Marker) == kSector, "marker");
+
+/** @param bytes of the metadata that follows; whole sectors */
+inline Marker make_marker(MarkerType type, uint64_t bytes) {
+  Marker marker{};
+  marker.sectors = bytes / kSector;
+  marker.type = static_cast<uint32_t>(type);
+  return marker;
+}
 
 /** Stands right before the bytes of a packed grain. */
 struct GrainMarker {

@@ -25,11 +25,12 @@ struct GrainLayout {
   bool zeroed_grains = false;
   bool compressed = false;
   bool markers = false;  ///< packed grains have them
-  /** Stream-optimized with a working directory in front, here, which is copied to the end, with a
-   * footer, when the image is closed. 0: it has none. */
-  uint64_t front_gd_offset = 0;
-  bool finished = false;  ///< the directory lies at the end
-  bool fresh = false;     ///< compressed, with empty tables and nothing behind them
+  /** Stream-optimized with its directory in front, which is copied to the end, with a footer, when
+   * the image is closed. */
+  bool gd_in_front = false;
+  uint64_t tail_offset = 0;  ///< where that end begins; 0: there is none
+  bool gd_at_end = false;    ///< stream-optimized, and the one at the end is what counts
+  bool fresh = false;        ///< compressed, with empty tables and nothing behind them
   bool se_sparse = false;
   uint64_t se_tables_sector = 0;
   uint64_t se_grains_sector = 0;
@@ -59,6 +60,7 @@ class GrainTable {
   sdk::Status unpack(const sdk::Call& call, uint64_t grain, const sdk::Block& packed,
                      sdk::Bytes out);
   static constexpr bool kBacked = true;
+  static constexpr bool kRebased = true;
   sdk::Status check_backing() const;
 
   /** The backing file is not the one that this image was made for. */
@@ -82,12 +84,10 @@ class GrainTable {
   sdk::Result<sdk::Block> se_lookup(const sdk::Call& call, uint64_t position);
   sdk::Status set_entry(const sdk::Call& call, uint64_t directory, uint64_t grain, uint32_t entry);
   sdk::Status make_table(const sdk::Call& call, uint64_t directory, uint64_t grain);
-  sdk::Status set_header_gd(const sdk::Call& call, uint64_t sector);
   sdk::Result<std::vector<uint64_t>> unlink_grains(const sdk::Call& call, uint64_t first,
                                                    uint64_t end);
   sdk::Result<uint64_t> copy_directory(const sdk::Call& call, uint64_t directory, uint64_t entries);
   sdk::Status write_layout(const sdk::Call& call, const GrainLayout& layout);
-  sdk::Status compare_directories(const sdk::Call& call);
   sdk::Status begin_stream(const sdk::Call& call);
   uint64_t directory_bytes() const {
     return sdk::round_up(layout_.gd_entries * layout_.entry_bytes(), kSector);

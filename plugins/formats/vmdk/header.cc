@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Headers of sparse extents, checked.
 #include <algorithm>
+#include <cstring>
 
 #include "plugins/formats/vmdk/extent.hpp"
 
@@ -15,6 +16,8 @@ namespace {
 
 constexpr uint32_t kNewestVersion = 3;
 constexpr uint64_t kMostGrainSectors = 0x200000;
+/** Packed grains are held in memory whole, by each who reads; 128 is what there is. */
+constexpr uint64_t kMostPackedGrainSectors = (4u << 20) / kSector;
 
 std::string hex16(uint64_t value) {
   return "0x" + sdk::hex_digits(value, 16);
@@ -22,7 +25,8 @@ std::string hex16(uint64_t value) {
 
 /** What all kinds of sparse extents have in common. */
 Status check_layout(const GrainLayout& layout) {
-  if (layout.grain_sectors > kMostGrainSectors || layout.grain_sectors == 0)
+  if (layout.grain_sectors > (layout.compressed ? kMostPackedGrainSectors : kMostGrainSectors) ||
+      layout.grain_sectors == 0)
     return fail(EFBIG, "Invalid granularity, image may be corrupt");
   if (layout.gd_entries > kMostL1Entries) return fail(EFBIG, "L1 size too big");
   if (layout.sectors > INT64_MAX / kSector) return fail(EFBIG, sdk::errno_text(EFBIG));
@@ -34,7 +38,8 @@ uint64_t bytes_of(uint64_t sectors) {
   return sectors > INT64_MAX / kSector ? sdk::round_down(INT64_MAX, kSector) : sectors * kSector;
 }
 
-Status read_footer(const Call& call, const sdk::HostFile& file, SparseHeader* header) {
+/** The header's copy at the end. */
+Result<SparseHeader> read_footer(const Call& call, const sdk::HostFile& file) {
   Tail tail;
   const uint64_t end = sdk::round_up(file.size(), kSector);
   if (end < sizeof tail) return fail(EINVAL, "Failed to read footer: ", sdk::errno_text(EINVAL));
@@ -45,11 +50,24 @@ Status read_footer(const Call& call, const sdk::HostFile& file, SparseHeader* he
   if (tail.footer.magic != kSparseMagic || !is(tail.footer_marker, MarkerType::kFooter) ||
       tail.end_of_stream.sectors != 0 || !is(tail.end_of_stream, MarkerType::kEndOfStream))
     return fail(EINVAL, "Invalid footer");
-  *header = tail.footer;
-  return {};
+  return tail.footer;
 }
 
-/** Where the working directory of a stream may be: in front of the grains, behind the descriptor. */
+/** Where the end of a stream begins whose directory is in front; 0: it has no end. */
+Result<uint64_t> find_tail(const Call& call, const sdk::HostFile& file, SparseHeader header,
+                           const GrainLayout& layout) {
+  const auto footer = read_footer(call, file);
+  if (!footer && footer.error().code != EINVAL) return footer.error();
+  const uint64_t directory = sdk::round_up(layout.gd_entries * sizeof(uint32_t), kSector);
+  const uint64_t length = sizeof(Marker) + directory + sizeof(Tail);
+  if (!footer || file.size() % kSector != 0 || file.size() < header.overhead * kSector + length)
+    return 0;
+  const uint64_t offset = file.size() - length;
+  header.gd_offset = (offset + sizeof(Marker)) / kSector;
+  return std::memcmp(&header, &*footer, sizeof header) == 0 ? offset : 0;
+}
+
+/** Whether the directory of a stream may be in front of the grains, behind the descriptor. */
 bool has_front_directory(const SparseHeader& header, uint64_t gd_bytes) {
   return header.rgd_offset != 0 && (header.flags & kFlagRedundantTable) == 0 &&
          header.overhead < kMostSectors && header.rgd_offset < header.overhead &&
@@ -69,11 +87,10 @@ GrainLayout layout_of(const SparseHeader& header, bool at_end) {
   layout.compressed = header.compression == kCompressionDeflate;
   layout.markers = (header.flags & kFlagMarkers) != 0;
   layout.zeroed_grains = (header.flags & kFlagZeroedGrain) != 0;
-  layout.finished = at_end;
-  const uint64_t gd_bytes = layout.gd_entries * sizeof(uint32_t);
-  if (layout.compressed && layout.markers && has_front_directory(header, gd_bytes) &&
-      (at_end || header.gd_offset == header.rgd_offset))
-    layout.front_gd_offset = bytes_of(header.rgd_offset);
+  layout.gd_at_end = at_end;
+  layout.gd_in_front = layout.compressed && layout.markers && !at_end &&
+                       header.gd_offset == header.rgd_offset &&
+                       has_front_directory(header, layout.gd_entries * sizeof(uint32_t));
   return layout;
 }
 
@@ -92,7 +109,9 @@ Result<SparseExtentFile> read_hosted(const Call& call, const sdk::HostFile& file
   if (header.capacity == 0 && header.descriptor_offset != 0)
     return SparseExtentFile{{}, true, bytes_of(header.descriptor_offset)};
   const bool at_end = header.gd_offset == kGdAtEnd;
-  if (at_end) INSTAR_CHECK(read_footer(call, file, &header));
+  if (at_end) {
+    INSTAR_TRY(header, read_footer(call, file));
+  }
   const bool compressed = header.compression == kCompressionDeflate;
   if (header.version > kNewestVersion)
     return fail(ENOTSUP, "Unsupported VMDK version ", uint32_t{header.version});
@@ -108,6 +127,9 @@ Result<SparseExtentFile> read_hosted(const Call& call, const sdk::HostFile& file
   extent.layout.fresh =
       compressed && extent.layout.markers && is_empty(header, extent.layout, file);
   INSTAR_CHECK(check_layout(extent.layout));
+  if (extent.layout.gd_in_front) {
+    INSTAR_TRY(extent.layout.tail_offset, find_tail(call, file, header, extent.layout));
+  }
   return extent;
 }
 

@@ -24,6 +24,8 @@ class Image {
   static sdk::Status create(sdk::CreateContext& context);
   static sdk::Result<instar_measure_result> measure(sdk::Host host, const sdk::Options& options,
                                                     sdk::NodeRef source);
+  static sdk::Status stream(sdk::Host host, const sdk::Call& call, const sdk::Options& options,
+                            const sdk::StreamSource& source, const instar_content& out);
   static int probe(sdk::ConstBytes head, std::string_view filename);
   static constexpr instar_thread_model kThreads = INSTAR_THREADS_PARALLEL;
 
@@ -44,6 +46,7 @@ class Image {
                     const instar_sink* messages, const instar_progress* progress);
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t mode, uint32_t flags,
                      const instar_progress* progress);
+  sdk::Status change_backing(const sdk::Call& call, const char* filename, const char* format);
   sdk::Result<size_t> prepare_write(const sdk::Call& call, uint64_t offset, uint64_t length,
                                     instar_placement* out, size_t max);
   sdk::Status commit_write(const sdk::Call& call, const instar_placement* placements, size_t count);
@@ -52,7 +55,8 @@ class Image {
   sdk::Status store(const sdk::Call& call, uint64_t offset, size_t length, sdk::ConstBytes packed);
 
  private:
-  Image(uint32_t flags, bool strict) : flags_(flags), strict_(strict) {}
+  explicit Image(const sdk::OpenContext& context)
+      : flags_(context.flags()), host_(context.host()), filename_(context.filename()) {}
   sdk::Status open_first_file(sdk::OpenContext& context);
   sdk::Status open_descriptor(sdk::OpenContext& context, uint64_t offset);
   sdk::Status open_extent(sdk::OpenContext& context, const ExtentLine& line);
@@ -74,7 +78,8 @@ class Image {
   sdk::Status walk(uint64_t offset, uint64_t length, Each each);
 
   const uint32_t flags_;
-  const bool strict_;  ///< the genuine tool does not resize images of the format
+  const sdk::Host host_;
+  const std::string filename_;
   sdk::HostFile file_;
   uint64_t descriptor_offset_ = 0;  ///< bytes
   std::string create_type_;
@@ -85,5 +90,10 @@ class Image {
   std::mutex mutex_;  ///< guards changed_ and the descriptor
   bool changed_ = false;
 };
+
+/** The identity of the base, which an overlay remembers.
+ * @param image the overlay's file name @param name the base's, as the overlay has it */
+sdk::Result<uint32_t> cid_of_parent(const sdk::Host& host, const sdk::Call& call,
+                                    const std::string& image, const std::string& name);
 
 }  // namespace instar::vmdk

@@ -18,7 +18,6 @@ namespace {
 
 constexpr uint64_t kMostDescriptor = (1u << 20) - 1;
 constexpr size_t kLongestCreateType = 127;
-constexpr size_t kLongestBackingName = 1023;
 constexpr uint64_t kEmbeddedDescriptor = 0x200;
 
 /** Text up to the first NUL, as the descriptor's end is not marked otherwise. */
@@ -63,10 +62,18 @@ std::optional<uint32_t> cid_of(const NodeRef& node) {
   return cid ? std::optional(static_cast<uint32_t>(*cid)) : std::nullopt;
 }
 
+/** Of an extent that could not be opened: only the host knows that its name says nothing here. */
+sdk::Error of_extent(const sdk::OpenContext& context, sdk::Error error) {
+  if (error.message.starts_with("Cannot generate a base directory"))
+    error.message.insert(0, sdk::cat("Cannot use relative paths with VMDK descriptor file '",
+                                     context.filename(), "': "));
+  return error;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
-  std::unique_ptr<Image> image(new Image(context.flags(), context.host().strict()));
+  std::unique_ptr<Image> image(new Image(context));
   INSTAR_TRY(const NodeRef node, context.file());
   INSTAR_TRY(image->file_, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   INSTAR_CHECK(image->open_first_file(context));
@@ -134,8 +141,10 @@ Status Image::open_descriptor(sdk::OpenContext& context, uint64_t offset) {
 Status Image::open_extent(sdk::OpenContext& context, const ExtentLine& line) {
   const std::string child = sdk::cat("extents.", extents_.size());
   const bool flat = line.type == "FLAT" || line.type == "VMFS";
-  INSTAR_TRY(const NodeRef node, context.child(child.c_str(), INSTAR_CHILD_DATA, line.file.c_str(),
-                                               nullptr, INSTAR_CHILD_PROTOCOL));
+  auto opened = context.child(child.c_str(), INSTAR_CHILD_DATA, line.file.c_str(), nullptr,
+                              INSTAR_CHILD_PROTOCOL);
+  if (!opened) return of_extent(context, std::move(opened).error());
+  const NodeRef node = *opened;
   INSTAR_TRY(HostFile file, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   Extent extent;
   extent.type = line.type;
@@ -169,9 +178,7 @@ Status Image::add_sparse(sdk::OpenContext& context, HostFile file, const GrainLa
                          Extent extent) {
   std::unique_ptr<sdk::CodecPool> codec;
   if (layout.compressed) {
-    instar_codec_params params{};
-    params.framing = INSTAR_FRAMING_ZLIB;
-    INSTAR_TRY(codec, sdk::CodecPool::open(context.host(), "zlib", params));
+    INSTAR_TRY(codec, open_grain_codec(context.host()));
   }
   extent.begin = size();
   extent.size = layout.sectors * kSector;
@@ -202,7 +209,9 @@ Status Image::open_backing(sdk::OpenContext& context) {
 bool Image::offers(std::string_view id) const {
   if (id == INSTAR_COMPRESS_ID)
     return writable() && !extents_.empty() && extents_.front().sparse && uniform();
-  if (id == INSTAR_RESIZE_ID) return !strict_;
+  if (id == INSTAR_RESIZE_ID) return !host_.strict();
+  // Zeroes of an image without a parent are not kept where one may come.
+  if (id == INSTAR_CHANGE_BACKING_ID) return !host_.strict() && !backing_name_.empty();
   if (id == INSTAR_MAP_ID) return !file_.is_watched();
   return true;
 }

@@ -144,8 +144,7 @@ Status Image::write_size(const Call& call, uint64_t size) {
 Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
                      const instar_progress*) {
   INSTAR_CHECK(check_resizes());
-  if (mode == INSTAR_PREALLOCATION_METADATA)
-    return fail(ENOTSUP, "Unsupported preallocation mode: ", sdk::preallocation_name(mode));
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
   if (size > INT64_MAX - (kSector - 1)) return fail(EINVAL, "The image size is too large");
   size = sdk::round_up(size, kSector);
   Extent& extent = extents_.front();

@@ -5,23 +5,13 @@
 namespace instar::vmdk {
 namespace {
 
+using sdk::testing::fill;
 using sdk::testing::ImageInMemory;
 using sdk::testing::OptionList;
 using sdk::testing::quiet_call;
 using sdk::testing::resize_safely;
 
 constexpr uint64_t kMiB = 1u << 20;
-
-/** Each of these MiB gets its number. */
-void fill(ImageInMemory<Image>& image, const std::vector<uint64_t>& places) {
-  auto node = image.open();
-  ASSERT_TRUE(node) << node.error().message;
-  for (const uint64_t place : places) {
-    const std::string text(700, static_cast<char>('0' + place % 10));
-    ASSERT_TRUE(node->ref().write(quiet_call(), place * kMiB + 512, text.data(), 700));
-  }
-  ASSERT_TRUE(node->close());
-}
 
 SparseHeader header_of(const ImageInMemory<Image>& image) {
   SparseHeader header;
@@ -36,7 +26,7 @@ std::string descriptor_of(const ImageInMemory<Image>& image) {
 TEST(VmdkResize, GrowsInTheRoomOfItsTables) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 3 * kMiB + 2048)));
-  fill(image, {3, 0});
+  fill(image, {3, 0}, kMiB);
   const auto before = header_of(image);
   resize_safely(image, 32 * kMiB);
   EXPECT_EQ(header_of(image).gd_offset, before.gd_offset);
@@ -47,9 +37,9 @@ TEST(VmdkResize, GrowsInTheRoomOfItsTables) {
 TEST(VmdkResize, MoreTablesComeWithAnotherDirectory) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(OptionList().number("size", 3 * kMiB)));
-  fill(image, {2, 0});
+  fill(image, {2, 0}, kMiB);
   resize_safely(image, 100 * kMiB);
-  fill(image, {77, 40, 99});
+  fill(image, {77, 40, 99}, kMiB);
   resize_safely(image, 101 * kMiB, INSTAR_PREALLOCATION_FULL);
   const auto header = header_of(image);
   EXPECT_NE(header.gd_offset, header.rgd_offset);

@@ -29,6 +29,8 @@ class BlockTable {
   /** Finds the end of the last block. Fails when a block lies beyond the file's. Before all else. */
   sdk::Status find_end(const sdk::Call& call);
 
+  /** The sector where a block's bitmap begins, or kUnallocated. */
+  sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t block);
   sdk::Result<sdk::BlockPart> part(const sdk::Call& call, uint64_t block, uint64_t begin);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t block, uint64_t count);
@@ -60,7 +62,6 @@ class BlockTable {
   sdk::Status end_file(const sdk::Call& call);
   sdk::Status write_dynamic_header(const sdk::Call& call);
   sdk::Status write_front(const sdk::Call& call, const Footer& footer);
-  sdk::Result<uint32_t> entry(const sdk::Call& call, uint64_t block);
   sdk::Result<uint64_t> bitmap_of(const sdk::Call& call, uint64_t block);
 
   sdk::HostFile file_;

@@ -19,7 +19,7 @@ Image::Image(HostFile file, const Header& header, const sdk::OpenContext& contex
 
 /** What the genuine tool does not do with images of the format. */
 bool Image::offers(std::string_view id) const {
-  if (id == INSTAR_RESIZE_ID) return !host_.strict();
+  if (id == INSTAR_RESIZE_ID || id == INSTAR_CHECK_ID) return !host_.strict();
   if (id == INSTAR_CHANGE_BACKING_ID || id == INSTAR_MAKE_EMPTY_ID)
     return !host_.strict() && table().in_parts();
   return BlockMap::offers(id);

@@ -27,10 +27,14 @@ class Image : public sdk::BlockMap<BlockTable> {
                      const instar_progress* progress);
   sdk::Status change_backing(const sdk::Call& call, const char* name, const char* format);
   sdk::Status make_empty(const sdk::Call& call);
+  sdk::Status check(const sdk::Call& call, uint32_t fix, instar_check_result& result,
+                    const instar_sink* messages, const instar_progress* progress);
 
  private:
   Image(sdk::HostFile file, const Header& header, const sdk::OpenContext& context);
   sdk::Status find_parent(const sdk::OpenContext& context);
+  sdk::Status check_blocks(const sdk::Call& call, instar_check_result& result,
+                           const instar_sink* messages);
 
   sdk::Host host_;
   const std::string filename_;

@@ -123,8 +123,7 @@ Status BlockTable::resize(const Call& call, const Footer& footer, uint64_t size)
 Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
                      const instar_progress*) {
   const Header& header = table().header();
-  if (mode == INSTAR_PREALLOCATION_METADATA)
-    return fail(ENOTSUP, "Unsupported preallocation mode: ", sdk::preallocation_name(mode));
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
   if (header.differencing()) return fail(ENOTSUP, "An image with a parent can't be resized");
   if (header.fixed() && header.dynamic.table_offset != 0)
     return fail(ENOTSUP, "A fixed image with a footer at its beginning can't be resized");

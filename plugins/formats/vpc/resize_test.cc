@@ -5,6 +5,7 @@
 namespace instar::vpc {
 namespace {
 
+using sdk::testing::fill;
 using sdk::testing::ImageInMemory;
 using sdk::testing::OptionList;
 using sdk::testing::quiet_call;
@@ -14,17 +15,6 @@ constexpr uint64_t kBlock = kDefaultBlockSize;
 
 OptionList options(uint64_t size, const char* type = "dynamic", bool exact = true) {
   return OptionList().number("size", size).text("subformat", type).flag("force_size", exact);
-}
-
-/** Each of `blocks` is written, with its number. */
-void fill(ImageInMemory<Image>& image, const std::vector<uint64_t>& blocks) {
-  auto node = image.open();
-  ASSERT_TRUE(node);
-  for (const uint64_t block : blocks) {
-    const std::string text(700, static_cast<char>('0' + block % 10));
-    ASSERT_TRUE(node->ref().write(quiet_call(), block * kBlock + 512, text.data(), 700));
-  }
-  ASSERT_TRUE(node->close());
 }
 
 Footer footer_at(const ImageInMemory<Image>& image, size_t offset) {
@@ -41,7 +31,7 @@ void expect_same_footers(const ImageInMemory<Image>& image) {
 TEST(VpcResize, GrowsInTheRoomOfItsTable) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(2 * kBlock + 512)));
-  fill(image, {2, 0});
+  fill(image, {2, 0}, kBlock);
   resize_safely(image, 5 * kBlock + 512);
   expect_same_footers(image);
   EXPECT_EQ(uint64_t{footer_at(image, 0).current_size}, 5 * kBlock + 512);
@@ -53,7 +43,7 @@ TEST(VpcResize, GrowsInTheRoomOfItsTable) {
 TEST(VpcResize, ATableThatGrowsGoesToTheEnd) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(2 * kBlock)));
-  fill(image, {1, 0});
+  fill(image, {1, 0}, kBlock);
   const uint64_t end = image.disk->bytes.size();
   resize_safely(image, 129 * kBlock);
   EXPECT_EQ(image.disk->bytes.size(), end + 1024);
@@ -63,7 +53,7 @@ TEST(VpcResize, ATableThatGrowsGoesToTheEnd) {
 TEST(VpcResize, ShrinksToTheEndOfWhatIsLeft) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(6 * kBlock)));
-  fill(image, {0, 5, 2, 3});
+  fill(image, {0, 5, 2, 3}, kBlock);
   resize_safely(image, 2 * kBlock + 512);
   EXPECT_EQ(image.disk->bytes.size(), 2048 + 3 * (kBlock + 512) + 512);
   expect_same_footers(image);
@@ -74,7 +64,7 @@ TEST(VpcResize, ShrinksToTheEndOfWhatIsLeft) {
 TEST(VpcResize, AFixedImageAlwaysEndsWithAFooter) {
   ImageInMemory<Image> image;
   ASSERT_TRUE(image.create(options(2 * kBlock, "fixed")));
-  fill(image, {1, 0});
+  fill(image, {1, 0}, kBlock);
   resize_safely(image, 3 * kBlock + 512, INSTAR_PREALLOCATION_FALLOC, false);
   EXPECT_EQ(image.disk->bytes.size(), 3 * kBlock + 1024);
   resize_safely(image, kBlock, INSTAR_PREALLOCATION_OFF, false);

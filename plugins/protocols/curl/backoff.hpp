@@ -21,6 +21,8 @@ class Backoff {
     last_ = Clock::now();
     pause_ = kFirstPause;
   }
+  /** Somebody is there, but does not want it yet. */
+  void answered() { last_ = Clock::now(); }
   /** Waits; false: it has been long enough, or the user does not want any more. */
   bool again(const sdk::Call& call) {
     if (Clock::now() + pause_ - last_ >= patience_) return false;
@@ -43,6 +45,9 @@ class Backoff {
 
 /** Whether the same request may well succeed a little later. */
 bool is_transient(const Reply& reply);
+
+/** Why it failed, in the words of the server or of curl. */
+std::string reason_of(const Reply& reply);
 
 /** What a request for data that failed comes to: errno's text, as the block layer has it, and why. */
 sdk::Error read_error(const Reply& reply);

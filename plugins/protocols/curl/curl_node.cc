@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "plugins/protocols/curl/s3_node.hpp"
 #include "sdk/cpp/one_piece.hpp"
 #include "sdk/cpp/plugin.hpp"
 
@@ -85,4 +86,5 @@ instar_provide provide(const char* name) {
 using instar::curl::provide;
 using instar::curl::Scheme;
 INSTAR_PLUGIN("curl", "1.0.0", provide<Scheme::kHttp>("http"), provide<Scheme::kHttps>("https"),
-              provide<Scheme::kFtp>("ftp"), provide<Scheme::kFtps>("ftps"))
+              provide<Scheme::kFtp>("ftp"), provide<Scheme::kFtps>("ftps"),
+              instar::sdk::protocol<instar::curl::S3Node>("s3"))

@@ -24,9 +24,7 @@ class CurlNode {
   void limits(instar_node_limits& limits) const { limits.flags |= INSTAR_NODE_REMOTE; }
   sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
   void info(sdk::JsonWriter& json) const { json.begin_object().end_object(); }
-  std::string filename() const {
-    return remote_.settings().nameable ? remote_.settings().url : std::string();
-  }
+  std::string filename() const { return remote_.settings().name; }
   static sdk::Result<std::string> parse_filename(std::string_view filename);
 
  private:

@@ -72,11 +72,13 @@ bool is_transient(const Reply& reply) {
   }
 }
 
+std::string reason_of(const Reply& reply) {
+  return reply.error.empty() ? curl_easy_strerror(reply.result) : reply.error;
+}
+
 Error read_error(const Reply& reply) {
   if (reply.cancelled) return fail(ECANCELED, errno_text(ECANCELED));
-  const std::string why =
-      reply.error.empty() ? curl_easy_strerror(reply.result) : reply.error.c_str();
-  return Error{EIO, errno_text(EIO), sdk::cat("curl: ", why)};
+  return Error{EIO, errno_text(EIO), sdk::cat("curl: ", reason_of(reply))};
 }
 
 Error changed_error(const Settings& settings) {
@@ -97,7 +99,7 @@ Reply Remote::follow(const Call& call, Transfer& transfer, Request request, Plac
   Backoff backoff(settings_.timeout);
   place.url = settings_.url;
   place.trusted = true;
-  request.whole_limit = true;
+  request.limit = settings_.timeout;
   for (int hop = 0;;) {
     request.url = place.url;
     request.private_data = place.trusted;
@@ -136,10 +138,11 @@ Result<Place> Remote::find(const Call& call) {
   Reply reply = follow(call, *transfer, std::move(request), place);
   const bool asks_again = settings_.is_http() && !reply.cancelled &&
                           ((reply.result == CURLE_OK && !reply.accepts_ranges) ||
-                           (reply.result == CURLE_HTTP_RETURNED_ERROR && refuses_head(reply)));
+                           (reply.result == CURLE_HTTP_RETURNED_ERROR &&
+                            (refuses_head(reply) || settings_.dialect)));  // HEAD gives no reasons
   if (asks_again) {
     const Reply probed = probe(call, *transfer, place);
-    if (probed.result == CURLE_OK || reply.result == CURLE_OK) reply = probed;
+    if (probed.result == CURLE_OK || reply.result == CURLE_OK || settings_.dialect) reply = probed;
   }
   if (reply.cancelled) return fail(ECANCELED, errno_text(ECANCELED));
   if (reply.result != CURLE_OK) return open_error(reply.error);
@@ -158,9 +161,10 @@ Result<Place> Remote::find(const Call& call) {
 
 /** For a place that is valid no more: where the user's URL leads now. Once for all who find out. */
 Status Remote::find_again(const Call& call, const std::string& old_url) {
+  const std::lock_guard finding(finding_mutex_);
+  if (place().url != old_url) return {};
   INSTAR_TRY(Place found, find(call));
   const std::lock_guard lock(mutex_);
-  if (place_.url != old_url) return {};
   if (found.size != place_.size || found.tag != place_.tag || !found.ranges)
     return changed_error(settings_);
   place_ = std::move(found);
@@ -245,11 +249,14 @@ Status Remote::read(const Call& call, uint64_t offset, Bytes to) {
       case Outcome::kAgain:
         if (!backoff.again(call)) return read_error(attempt.reply);
         break;
-      case Outcome::kMoved:
-        // The next place may be used up too, by requests beside this one.
+      case Outcome::kMoved: {
+        // The next place may be used up too, by requests beside this one: even before it is known.
         if (std::exchange(moved, true) && !backoff.again(call)) return read_error(attempt.reply);
-        INSTAR_CHECK(find_again(call, url));
+        Status found = find_again(call, url);
+        if (!found && found.error().code == EIO) return found;
+        if (!found && call.cancelled()) return read_error(attempt.reply);
         break;
+      }
       case Outcome::kNoRanges:
         return read_stream(call, offset, to);
       case Outcome::kChanged:

@@ -52,6 +52,7 @@ class Remote {
   void give_back(TransferPtr transfer);
 
   const Settings settings_;
+  std::mutex finding_mutex_;  ///< held while it is found out where the file is now
   mutable std::mutex mutex_;
   Place place_;
   std::vector<TransferPtr> idle_;

@@ -3,7 +3,7 @@
 
 #include <curl/curl.h>
 
-#include "sdk/abi/objects.h"
+#include "sdk/cpp/secret.hpp"
 
 namespace instar::curl {
 
@@ -19,30 +19,38 @@ constexpr uint64_t kReadAhead = 256 << 10;
 constexpr uint64_t kTimeout = 5;
 constexpr uint64_t kLongestTimeout = 10'000;
 
-/** The secret that an option names; "" without the option. */
-Result<std::string> secret(const Host& host, const Options& options, const char* name) {
+}  // namespace
+
+Result<std::string> read_secret(const Host& host, const Options& options, const char* name) {
   if (!options.has(name)) return std::string();
-  const std::string id = options.text(name);
-  const auto* objects = host.service<instar_objects_ops>(INSTAR_OBJECTS_ID);
-  if (objects == nullptr) return fail(ENOENT, "No secret with id '", id, "'");
-  sdk::OutgoingCall call;
-  sdk::StringSink bytes;
-  const int result = objects->get_secret(host.abi(), call.abi(), id.c_str(), bytes.abi());
-  if (result < 0) return call.error(result);
-  return bytes.text;
+  return sdk::read_secret(host, options.text(name));
 }
+
+Status read_limits(const Options& options, uint64_t timeout, Settings& settings) {
+  settings.read_ahead = options.number("readahead", kReadAhead);
+  if (settings.read_ahead % 512 != 0)
+    return fail(EINVAL, "HTTP_READAHEAD_SIZE ", settings.read_ahead, " is not a multiple of 512");
+  if (settings.read_ahead > 1 << 30) return fail(EINVAL, "readahead is too large");
+  timeout = options.number("timeout", timeout);
+  if (timeout > kLongestTimeout) return fail(EINVAL, "timeout parameter is too large or negative");
+  settings.timeout = std::chrono::seconds(timeout);
+  settings.verify = options.flag("sslverify", true);
+  return {};
+}
+
+namespace {
 
 Status read_credentials(const Host& host, const Options& options, Settings& settings) {
   if (options.has("cookie") && options.has("cookie-secret"))
     return fail(EINVAL, "curl driver cannot handle both cookie and cookie secret");
   settings.cookie = options.text("cookie");
   if (options.has("cookie-secret")) {
-    INSTAR_TRY(settings.cookie, secret(host, options, "cookie-secret"));
+    INSTAR_TRY(settings.cookie, read_secret(host, options, "cookie-secret"));
   }
   settings.username = options.text("username");
-  INSTAR_TRY(settings.password, secret(host, options, "password-secret"));
+  INSTAR_TRY(settings.password, read_secret(host, options, "password-secret"));
   settings.proxy_username = options.text("proxy-username");
-  INSTAR_TRY(settings.proxy_password, secret(host, options, "proxy-password-secret"));
+  INSTAR_TRY(settings.proxy_password, read_secret(host, options, "proxy-password-secret"));
   return {};
 }
 
@@ -66,14 +74,7 @@ void take_from_url(Settings& settings) {
 
 Result<Settings> read_settings(const Host& host, const Options& options, std::string_view scheme) {
   Settings settings;
-  settings.read_ahead = options.number("readahead", kReadAhead);
-  if (settings.read_ahead % 512 != 0)
-    return fail(EINVAL, "HTTP_READAHEAD_SIZE ", settings.read_ahead, " is not a multiple of 512");
-  if (settings.read_ahead > 1 << 30) return fail(EINVAL, "readahead is too large");
-  const uint64_t timeout = options.number("timeout", kTimeout);
-  if (timeout > kLongestTimeout) return fail(EINVAL, "timeout parameter is too large or negative");
-  settings.timeout = std::chrono::seconds(timeout);
-  settings.verify = options.flag("sslverify", true);
+  INSTAR_CHECK(read_limits(options, kTimeout, settings));
   INSTAR_CHECK(read_credentials(host, options, settings));
   if (!options.has("url")) return fail(EINVAL, "curl block driver requires an 'url' option");
   settings.url = options.text("url");
@@ -81,10 +82,11 @@ Result<Settings> read_settings(const Host& host, const Options& options, std::st
     return fail(EINVAL, scheme, " curl driver cannot handle the URL '", settings.url,
                 "' (does not start with '", scheme, "://')");
   take_from_url(settings);
-  settings.nameable = settings.verify;
+  bool nameable = settings.verify;
   for (const char* name : {"cookie", "cookie-secret", "username", "password-secret",
                            "proxy-username", "proxy-password-secret"})
-    if (options.has(name)) settings.nameable = false;
+    if (options.has(name)) nameable = false;
+  if (nameable) settings.name = settings.url;
   return settings;
 }
 

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "sdk/cpp/driver.hpp"
 
 namespace instar::curl {
+
+class Dialect;
 
 struct Settings {
   std::string url;
@@ -17,7 +20,8 @@ struct Settings {
   bool verify = true;               ///< certificates are checked
   std::string cookie;
   std::string username, password, proxy_username, proxy_password;
-  bool nameable = true;  ///< the URL says it all
+  std::string name;                             ///< that opens the file again; "": only options do
+  std::shared_ptr<const Dialect> dialect = {};  ///< nullptr: plain HTTP or FTP
 
   bool is_http() const { return url.starts_with("http"); }
 };
@@ -25,5 +29,12 @@ struct Settings {
 /** Checks everything; secrets come from objects. @param scheme "http", "ftps", … */
 sdk::Result<Settings> read_settings(const sdk::Host& host, const sdk::Options& options,
                                     std::string_view scheme);
+
+/** What --object secret has under the id that an option names; "" without the option. */
+sdk::Result<std::string> read_secret(const sdk::Host& host, const sdk::Options& options,
+                                     const char* name);
+
+/** Those that every driver here has: readahead, timeout, sslverify. */
+sdk::Status read_limits(const sdk::Options& options, uint64_t timeout, Settings& settings);
 
 }  // namespace instar::curl

@@ -29,7 +29,7 @@ TEST_F(CurlSettings, HaveDefaults) {
   EXPECT_EQ(settings->read_ahead, 256u << 10);
   EXPECT_EQ(settings->timeout, std::chrono::seconds(5));
   EXPECT_TRUE(settings->verify);
-  EXPECT_TRUE(settings->nameable);
+  EXPECT_EQ(settings->name, settings->url);
 }
 
 TEST_F(CurlSettings, TakeSecrets) {
@@ -43,7 +43,7 @@ TEST_F(CurlSettings, TakeSecrets) {
   ASSERT_TRUE(settings);
   EXPECT_EQ(settings->password, "pass");
   EXPECT_EQ(settings->cookie, "k=v");
-  EXPECT_FALSE(settings->nameable);
+  EXPECT_EQ(settings->name, "");
 }
 
 TEST_F(CurlSettings, TakeCredentialsOutOfTheUrl) {
@@ -51,7 +51,7 @@ TEST_F(CurlSettings, TakeCredentialsOutOfTheUrl) {
   ASSERT_TRUE(settings);
   EXPECT_EQ(settings->username, "u");
   EXPECT_EQ(settings->password, "p@ss");
-  EXPECT_TRUE(settings->nameable);
+  EXPECT_EQ(settings->name, settings->url);
 }
 
 TEST_F(CurlSettings, AreRefused) {

@@ -12,6 +12,9 @@ using sdk::Call;
 
 /** How soon a wish to cancel is seen. */
 constexpr int kPatienceMs = 100;
+constexpr long kBuffer = 512L << 10;
+/** Bytes of an error's description. */
+constexpr size_t kMostRefusal = 64 << 10;
 
 bool take_number(std::string_view& text, uint64_t& out) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -77,16 +80,17 @@ void Transfer::set_up() {
   set(CURLOPT_URL, request_.url.c_str());
   set(CURLOPT_PROTOCOLS_STR, request_.redirected ? "http,https" : "http,https,ftp,ftps");
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_FAILONERROR, 1L);
+  set(CURLOPT_FAILONERROR, settings_.dialect ? 0L : 1L);
   set(CURLOPT_ERRORBUFFER, text_.data());
   set(CURLOPT_SSL_VERIFYPEER, settings_.verify ? 1L : 0L);
   set(CURLOPT_SSL_VERIFYHOST, settings_.verify ? 2L : 0L);
   set(CURLOPT_CONNECTTIMEOUT, seconds);
-  if (request_.whole_limit) set(CURLOPT_TIMEOUT, seconds);
+  set(CURLOPT_TIMEOUT_MS, static_cast<long>(request_.limit.count()));
   set(CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(CURLOPT_LOW_SPEED_TIME, seconds);
+  set(CURLOPT_LOW_SPEED_TIME,
+      request_.patience.count() > 0 ? static_cast<long>(request_.patience.count()) : seconds);
   set(CURLOPT_NOBODY, request_.head ? 1L : 0L);
-  set(CURLOPT_BUFFERSIZE, 512L << 10);
+  set(CURLOPT_BUFFERSIZE, kBuffer);
   if (request_.length > 0)
     set_text(CURLOPT_RANGE, sdk::cat(request_.offset, "-", request_.offset + request_.length - 1));
   set_text(CURLOPT_PROXYUSERNAME, settings_.proxy_username);
@@ -96,16 +100,40 @@ void Transfer::set_up() {
     set_text(CURLOPT_PASSWORD, settings_.password);
     set_text(CURLOPT_COOKIE, settings_.cookie);
   }
+  if (settings_.dialect) add_headers();
   set(CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   set(CURLOPT_HEADERDATA, this);
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, this);
 }
 
+/** What the service wants, and what is sent to it. */
+void Transfer::add_headers() {
+  const auto set = [this](CURLoption option, auto value) {
+    (void)curl_easy_setopt(easy_, option, value);
+  };
+  set(CURLOPT_PATH_AS_IS, 1L);
+  if (!request_.method.empty()) set(CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+  std::vector<std::string> headers;
+  if (request_.private_data) headers = settings_.dialect->headers(request_);
+  if (request_.body) {
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body->size()));
+    // Without a pointer curl would ask for a body.
+    set(CURLOPT_POSTFIELDS,
+        request_.body->empty() ? "" : reinterpret_cast<const char*>(request_.body->data()));
+    set(CURLOPT_UPLOAD_BUFFERSIZE, kBuffer);
+    headers.insert(headers.end(), {"Content-Type:", "Expect:"});  // curl's own are left out
+  }
+  for (const auto& header : headers)
+    headers_ = curl_slist_append(headers_, header.c_str());
+  set(CURLOPT_HTTPHEADER, headers_);
+}
+
 void Transfer::begin(Request request) {
   end();
   request_ = std::move(request);
   reply_ = {};
+  refusal_.clear();
   text_[0] = '\0';
   set_up();
   curl_multi_add_handle(multi_, easy_);
@@ -141,6 +169,10 @@ void Transfer::finish(CURLcode result) {
   const char* url = nullptr;
   if (curl_easy_getinfo(easy_, CURLINFO_REDIRECT_URL, &url) == CURLE_OK && url != nullptr)
     reply_.redirect = url;
+  if (settings_.dialect && result == CURLE_OK && reply_.code >= 300 && reply_.redirect.empty()) {
+    reply_.result = CURLE_HTTP_RETURNED_ERROR;
+    reply_.error = settings_.dialect->explain(reply_, refusal_);
+  }
   end();
 }
 
@@ -148,6 +180,7 @@ void Transfer::finish(CURLcode result) {
 void Transfer::end() {
   if (running_) curl_multi_remove_handle(multi_, easy_);
   running_ = false;
+  curl_slist_free_all(std::exchange(headers_, nullptr));
 }
 
 const Reply& Transfer::run(const Call& call, Request request) {
@@ -171,11 +204,17 @@ void Transfer::take_header(std::string_view line) {
     reply_.range = parse_content_range(*value);
   if (const auto value = value_of(line, "ETag"))
     if (!value->starts_with("W/")) reply_.tag = *value;
+  if (const auto value = value_of(line, "x-amz-bucket-region")) reply_.region = *value;
 }
 
 size_t Transfer::on_body(char* data, size_t size, size_t count, void* opaque) {
   auto* self = static_cast<Transfer*>(opaque);
   (void)curl_easy_getinfo(self->easy_, CURLINFO_RESPONSE_CODE, &self->reply_.code);
+  if (self->settings_.dialect && self->reply_.code >= 300) {
+    const size_t room = kMostRefusal - self->refusal_.size();
+    self->refusal_.append(data, std::min(size * count, room));
+    return size * count;
+  }
   const bool wanted = !self->request_.receive ||
                       self->request_.receive(reinterpret_cast<const uint8_t*>(data), size * count);
   return wanted ? size * count : 0;

@@ -10,8 +10,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "plugins/protocols/curl/settings.hpp"
+#include "sdk/cpp/bytes.hpp"
 #include "sdk/cpp/call.hpp"
 
 namespace instar::curl {
@@ -28,8 +30,11 @@ struct Request {
   bool redirected = false;   ///< a server has named the URL: only http and https will do
   bool private_data = true;  ///< credentials and cookies go with it
   uint64_t offset = 0;
-  uint64_t length = 0;       ///< 0: no range is asked for
-  bool whole_limit = false;  ///< the timeout is for all of it
+  uint64_t length = 0;                       ///< 0: no range is asked for
+  std::chrono::milliseconds limit{0};        ///< for all of it; 0: none
+  std::chrono::seconds patience{0};          ///< without a byte; 0: what the settings say
+  std::string method = {};                   ///< "": as `head` says
+  std::optional<sdk::ConstBytes> body = {};  ///< what is sent; stays until it is over
   /** Takes a part of the body; false: no more is wanted. */
   std::function<bool(const uint8_t* data, size_t length)> receive = {};
 };
@@ -45,10 +50,21 @@ struct Reply {
   std::optional<uint64_t> length;  ///< of the body
   std::string tag;                 ///< ETag, if it is a strong one
   std::string redirect;            ///< where the file is said to be instead
+  std::string region;              ///< where a bucket of S3 is instead
 };
 
 /** "bytes 0-99/1000"; none for anything else. */
 std::optional<ContentRange> parse_content_range(std::string_view text);
+
+/** What a service says beyond plain HTTP. Thread-safe. */
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+  /** Headers of one attempt, each "Name: value". */
+  virtual std::vector<std::string> headers(const Request& request) const = 0;
+  /** An answer that is an error, and its body: how messages show it. */
+  virtual std::string explain(const Reply& reply, std::string_view body) const = 0;
+};
 
 class Transfer {
  public:
@@ -68,6 +84,7 @@ class Transfer {
 
  private:
   void set_up();
+  void add_headers();
   void finish(CURLcode result);
   static size_t on_header(char* data, size_t size, size_t count, void* self);
   static size_t on_body(char* data, size_t size, size_t count, void* self);
@@ -79,6 +96,8 @@ class Transfer {
   bool running_ = false;
   Request request_;
   Reply reply_;
+  std::string refusal_;  ///< the body of an answer that is an error
+  curl_slist* headers_ = nullptr;
   std::array<char, CURL_ERROR_SIZE> text_{};
 };
 

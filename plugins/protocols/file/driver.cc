@@ -12,6 +12,7 @@
 #include "plugins/protocols/file/staging.hpp"
 #include "plugins/protocols/file/transfer.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::file {
 
@@ -102,7 +103,7 @@ Status create_file(const CreateContext& context, const std::string& filename) {
   const Options options = context.options();
   if (options.number("extent_size_hint") > UINT32_MAX)
     return fail(EINVAL, "Extent size hint is too large");
-  INSTAR_TRY(const auto mode, parse_preallocation(options.text("preallocation", "off")));
+  INSTAR_TRY(const auto mode, sdk::parse_preallocation(options.text("preallocation", "off")));
   const uint64_t size = options.number("size");
   if (size > INT64_MAX - 511) return fail(EFBIG, "Could not resize file: File too large");
 
@@ -132,9 +133,8 @@ Status create_file(const CreateContext& context, const std::string& filename) {
  * stood there is not taken for an image. */
 Status create_device(const CreateContext& context, Kind kind, const std::string& filename) {
   const Options options = context.options();
-  INSTAR_TRY(const auto mode, parse_preallocation(options.text("preallocation", "off")));
-  if (mode != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '", preallocation_name(mode), "'");
+  INSTAR_TRY(const auto mode, sdk::parse_preallocation(options.text("preallocation", "off")));
+  INSTAR_CHECK(sdk::check_no_preallocation(mode));
   auto opened = open_file(kind, filename, INSTAR_OPEN_WRITE);
   if (!opened) return sdk::creates_nothing(kind_name(kind), opened.error());
   const int fd = opened->fd.get();

@@ -12,6 +12,7 @@
 
 #include "plugins/protocols/file/opening.hpp"
 #include "plugins/protocols/file/transfer.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::file {
 
@@ -20,11 +21,9 @@ namespace {
 using sdk::Call;
 using sdk::cat;
 using sdk::fail;
-using sdk::Result;
 using sdk::Status;
 
 constexpr uint64_t kBlock = 4096;
-constexpr const char* kModes[] = {"off", "metadata", "falloc", "full"};
 
 /** The error of a system call. */
 sdk::Error because(int code, const char* what) {
@@ -90,17 +89,6 @@ Status truncate_to(int fd, uint64_t from, uint64_t to) {
 
 }  // namespace
 
-const char* preallocation_name(instar_preallocation mode) {
-  const auto index = static_cast<size_t>(mode);
-  return index < std::size(kModes) ? kModes[index] : "unknown";
-}
-
-Result<instar_preallocation> parse_preallocation(const std::string& name) {
-  for (size_t i = 0; i < std::size(kModes); ++i)
-    if (name == kModes[i]) return static_cast<instar_preallocation>(i);
-  return fail(EINVAL, "invalid parameter value: ", name);
-}
-
 Status resize_file(const Call& call, int fd, uint64_t size, instar_preallocation mode,
                    const instar_progress* progress) {
   if (size > INT64_MAX) return because(EFBIG, "Could not resize file");
@@ -110,19 +98,12 @@ Status resize_file(const Call& call, int fd, uint64_t size, instar_preallocation
   if (mode != INSTAR_PREALLOCATION_OFF && size < current)
     return fail(ENOTSUP, "Cannot use preallocation for shrinking files");
 
-  Status result;
-  switch (mode) {
-    case INSTAR_PREALLOCATION_OFF:
-      return truncate_to(fd, current, size);
-    case INSTAR_PREALLOCATION_FALLOC:
-      result = grow_allocated(fd, current, size);
-      break;
-    case INSTAR_PREALLOCATION_FULL:
-      result = fill(call, fd, current, size, progress);
-      break;
-    default:
-      return fail(ENOTSUP, "Unsupported preallocation mode: ", preallocation_name(mode));
-  }
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
+  if (mode == INSTAR_PREALLOCATION_OFF) return truncate_to(fd, current, size);
+
+  const bool falloc = mode == INSTAR_PREALLOCATION_FALLOC;
+  Status result =
+      falloc ? grow_allocated(fd, current, size) : fill(call, fd, current, size, progress);
   if (!result && ::ftruncate(fd, st.st_size) != 0)
     call.warn(cat("Failed to restore old file length: ", sdk::errno_text(errno)));
   return result;
@@ -130,7 +111,7 @@ Status resize_file(const Call& call, int fd, uint64_t size, instar_preallocation
 
 Status resize_device(int fd, uint64_t size, instar_preallocation mode, bool exact) {
   if (mode != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Preallocation mode '", preallocation_name(mode),
+    return fail(ENOTSUP, "Preallocation mode '", sdk::preallocation_name(mode),
                 "' unsupported for this non-regular file");
   INSTAR_TRY(const uint64_t current, length_of(fd));
   if (exact && size != current) return fail(ENOTSUP, "Cannot resize device files");

@@ -10,12 +10,6 @@
 
 namespace instar::file {
 
-/** "off", "falloc", … as messages name a mode. */
-const char* preallocation_name(instar_preallocation mode);
-
-/** The mode of that name; an error in QEMU's words for another. */
-sdk::Result<instar_preallocation> parse_preallocation(const std::string& name);
-
 /** @param fd of a regular file; it keeps its old length when this fails. */
 sdk::Status resize_file(const sdk::Call& call, int fd, uint64_t size, instar_preallocation mode,
                         const instar_progress* progress);

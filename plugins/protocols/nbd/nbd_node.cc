@@ -6,6 +6,7 @@
 
 #include "sdk/cpp/one_piece.hpp"
 #include "sdk/cpp/plugin.hpp"
+#include "sdk/cpp/preallocation.hpp"
 
 namespace instar::nbd {
 
@@ -109,8 +110,8 @@ Result<std::unique_ptr<NbdNode>> NbdNode::open(sdk::OpenContext& context) {
 
 Status NbdNode::create(sdk::CreateContext& context) {
   const Options options = context.options();
-  if (const auto mode = options.text("preallocation", "off"); mode != "off")
-    return fail(ENOTSUP, "Unsupported preallocation mode '", mode, "'");
+  INSTAR_TRY(const auto mode, sdk::parse_preallocation(options.text("preallocation", "off")));
+  INSTAR_CHECK(sdk::check_no_preallocation(mode));
   auto target = read_target(context.host(), context.filename());
   if (!target) return sdk::creates_nothing("nbd", target.error());
   NbdNode node(*std::move(target), {}, false);

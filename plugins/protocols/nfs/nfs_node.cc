@@ -217,18 +217,9 @@ Status NfsNode::flush(const Call& call) {
   return {};
 }
 
-/** NFS version 3 can't tell holes. */
-Result<size_t> NfsNode::extents(const Call&, uint64_t offset, uint64_t length, instar_extent* out,
-                                size_t) {
-  out[0] = {length, offset, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET, 0};
-  return size_t{1};
-}
-
 Status NfsNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                        const instar_progress*) {
-  if (preallocation != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '", sdk::preallocation_name(preallocation),
-                "'");
+  INSTAR_CHECK(sdk::check_no_preallocation(preallocation));
   const auto done = request(call, [&](nfs_context* nfs, nfsfh* file, nfs_cb done, void* opaque) {
     return nfs_ftruncate_async(nfs, file, size, done, opaque);
   });

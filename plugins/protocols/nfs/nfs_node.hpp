@@ -29,8 +29,6 @@ class NfsNode {
   sdk::Status read(const sdk::Call& call, uint64_t offset, sdk::IoVec to);
   sdk::Status write(const sdk::Call& call, uint64_t offset, sdk::IoVec from, uint32_t flags);
   sdk::Status flush(const sdk::Call& call);
-  sdk::Result<size_t> extents(const sdk::Call& call, uint64_t offset, uint64_t length,
-                              instar_extent* out, size_t max);
   sdk::Status resize(const sdk::Call& call, uint64_t size, uint32_t preallocation, uint32_t flags,
                      const instar_progress* progress);
   void info(sdk::JsonWriter& json) const { json.begin_object().end_object(); }

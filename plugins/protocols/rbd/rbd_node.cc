@@ -105,7 +105,7 @@ Status RbdNode::close(const Call& call) {
 }
 
 void RbdNode::limits(instar_node_limits& limits) const {
-  limits.flags |= INSTAR_NODE_ZERO_INIT | INSTAR_NODE_SPARSE_ZERO;
+  limits.flags |= INSTAR_NODE_ZERO_INIT | INSTAR_NODE_SPARSE_ZERO | INSTAR_NODE_REMOTE;
   if (!writable_) limits.flags |= INSTAR_NODE_READ_ONLY;
   limits.optimal_transfer =
       static_cast<uint32_t>(std::min<uint64_t>(object_size_, Requests::kMostRead));
@@ -159,9 +159,7 @@ Status RbdNode::set_real_size(const Call& call, uint64_t size) {
 
 Status RbdNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                        const instar_progress*) {
-  if (preallocation != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '", sdk::preallocation_name(preallocation),
-                "'");
+  INSTAR_CHECK(sdk::check_no_preallocation(preallocation));
   const std::lock_guard lock(growing_);
   INSTAR_CHECK(set_real_size(call, size));
   size_ = size;

@@ -3,8 +3,8 @@
 
 #include <map>
 
-#include "sdk/abi/objects.h"
 #include "sdk/cpp/base64.hpp"
+#include "sdk/cpp/secret.hpp"
 
 namespace instar::rbd {
 
@@ -17,21 +17,11 @@ using sdk::Options;
 using sdk::Result;
 using sdk::Status;
 
-Result<std::string> read_secret(const Host& host, const std::string& id) {
-  const auto* objects = host.service<instar_objects_ops>(INSTAR_OBJECTS_ID);
-  if (objects == nullptr) return fail(ENOENT, "No secret with id '", id, "'");
-  sdk::OutgoingCall call;
-  sdk::StringSink bytes;
-  const int result = objects->get_secret(host.abi(), call.abi(), id.c_str(), bytes.abi());
-  if (result < 0) return call.error(result);
-  return std::move(bytes.text);
-}
-
 /** The user's key, by the secret that the first of these options names. */
 Result<std::string> read_key(const Host& host, const Options& options) {
   for (const char* name : {"key-secret", "password-secret"}) {
     if (!options.has(name)) continue;
-    INSTAR_TRY(const std::string key, read_secret(host, options.text(name)));
+    INSTAR_TRY(const std::string key, sdk::read_secret(host, options.text(name)));
     return sdk::encode_base64(key);
   }
   return std::string();
@@ -103,7 +93,7 @@ Result<std::optional<Encryption>> read_encryption(const Host& host, const Option
   if (!options.has("encrypt.key-secret"))
     return fail(EINVAL, "Parameter '", shown, "key-secret' is missing");
   INSTAR_TRY(encryption->cipher, read_cipher(options.text("encrypt.cipher-alg", "aes-256")));
-  INSTAR_TRY(encryption->passphrase, read_secret(host, options.text("encrypt.key-secret")));
+  INSTAR_TRY(encryption->passphrase, sdk::read_secret(host, options.text("encrypt.key-secret")));
   return encryption;
 }
 

@@ -146,18 +146,9 @@ Status SshNode::flush(const Call& call) {
   });
 }
 
-/** SFTP can't tell holes. */
-Result<size_t> SshNode::extents(const Call&, uint64_t offset, uint64_t length, instar_extent* out,
-                                size_t) {
-  out[0] = {length, offset, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET, 0};
-  return size_t{1};
-}
-
 Status SshNode::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                        const instar_progress*) {
-  if (preallocation != INSTAR_PREALLOCATION_OFF)
-    return fail(ENOTSUP, "Unsupported preallocation mode '", sdk::preallocation_name(preallocation),
-                "'");
+  INSTAR_CHECK(sdk::check_no_preallocation(preallocation));
   if (size < this->size()) return fail(ENOTSUP, "ssh driver does not support shrinking files");
   if (size == this->size()) return {};
   if (size > INT64_MAX) return fail(EFBIG, "Failed to grow file");

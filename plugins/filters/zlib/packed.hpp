@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+/** @file packed.hpp Files packed with gzip (RFC 1952), of one member or several. */
+#pragma once
+
+#include "sdk/cpp/packed_node.hpp"
+
+namespace instar::zlib {
+
+/** A packing of sdk::PackedNode. */
+struct GzipPacking {
+  static constexpr const char* kName = "gzip";
+  static sdk::Result<std::unique_ptr<sdk::Unpacker>> unpacker();
+  static sdk::Result<sdk::PackedLayout> layout(const sdk::Call& call, const sdk::PackedFile& file);
+};
+
+}  // namespace instar::zlib
