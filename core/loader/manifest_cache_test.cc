@@ -158,13 +158,12 @@ TEST(ManifestCache, ADamagedOneIsNone) {
 }
 
 TEST(ManifestCache, RootPassesOverOneThatOthersCanWrite) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
   const Folder folder;
   folder.write("a.json", kAll);
   ASSERT_TRUE(write_manifest_cache(folder.path()));
   EXPECT_TRUE(cached(folder, "a.json"));
   std::filesystem::permissions(folder.path(kManifestCacheName), std::filesystem::perms(0666));
-  EXPECT_FALSE(cached(folder, "a.json"));
+  EXPECT_EQ(cached(folder, "a.json").has_value(), geteuid() != 0);
 }
 
 TEST(ManifestCache, ErrorsNameTheFile) {
