@@ -11,6 +11,8 @@ FIXTURES = (
     ("v2.qcow2", "qcow2", ("-o", "compat=0.10"), 65), ("ext.qcow2", "qcow2", ("-o", "extended_l2=on"), 65),
     ("over.qcow2", "qcow2", ("-b", "a.qcow2", "-F", "qcow2"), 70),
     ("third.qcow2", "qcow2", ("-b", "over.qcow2", "-F", "qcow2"), ""),
+    ("marked.qcow2", "qcow2", ("-b", "a.qcow2", "-F", "qcow2"), "bitmap"),
+    ("markedgone.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "qcow2"), "bitmap"),
     ("overraw.qcow2", "qcow2", ("-b", "a.raw", "-F", "raw"), ""),
     ("gone.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "raw"), ""),
     ("goneq.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "qcow2"), ""),
@@ -1045,6 +1047,8 @@ bitmap --add --merge c a.qcow2 b
 bitmap --add --merge b a.qcow2 b
 bitmap --add --merge b -b same.qcow2 -F qcow2 a.qcow2 b
 bitmap --add --merge b -b a.raw -F raw a.qcow2 b
+bitmap --add --merge b -b marked.qcow2 -F qcow2 a.qcow2 b
+bitmap --add --merge b -b markedgone.qcow2 -F qcow2 a.qcow2 b
 bitmap --add --merge b -b nofile a.qcow2 b
 bitmap --add --merge b -F qcow2 a.qcow2 b
 bitmap --add -b same.qcow2 a.qcow2 b

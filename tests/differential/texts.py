@@ -27,6 +27,8 @@ class Fixtures:
                 maker.write(image, image_format, [("write -P 1", 0, 65536)])
                 self.oracle.must("snapshot", "-c", "one", image, cwd=self.folder)
                 self.oracle.must("snapshot", "-c", "two", image, cwd=self.folder)
+            elif content == "bitmap":
+                self.oracle.must("bitmap", "--add", image, "b", cwd=self.folder)
             elif content:
                 maker.write(image, image_format, [(f"write -P {content}", 65536, 131072), ("write -z", 262144, 65536)])
         self.oracle.must("convert", "-c", "-O", "qcow2", "a.qcow2", "packed.qcow2", cwd=self.folder)

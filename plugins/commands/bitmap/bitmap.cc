@@ -100,8 +100,9 @@ class Bitmap {
     if (!image) return context.error(image.error());
     Image source;
     if (arguments.source_file) {
-      auto opened = context.open(
-          image_spec(*arguments.source_file, arguments.source_format, false, INSTAR_OPEN_NO_IO));
+      // FILE may be its backing file, as when bitmaps are kept through a commit.
+      auto opened = context.open(image_spec(*arguments.source_file, arguments.source_format, false,
+                                            INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING));
       if (!opened) return context.error(opened.error());
       source = *std::move(opened);
     }
