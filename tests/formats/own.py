@@ -57,6 +57,7 @@ class Own:
         yield "vmdk, streams", self.packed
         yield "parallels, dirty bitmaps", self.bitmaps
         yield "vmdk, a descriptor without a folder", self.no_folder
+        yield "vmdk, a long descriptor", self.long_descriptor
         yield "vmdk, the directories of a stream", self.stream
         yield "instar create -o preallocation", self.preallocated
         yield "instar create of what no file can be", self.not_made
@@ -358,6 +359,17 @@ class Own:
         children = [{"driver": "file", "filename": name} for name in ("image", "copy")]
         name = "json:" + json.dumps({"driver": "vmdk", "file": {"driver": "quorum", "vote-threshold": 1, "children": children}})
         yield "info", differences("info", *(tool.run("info", name, cwd=folder) for tool in (self.oracle, self.strict)))
+
+    def long_descriptor(self, folder):
+        """Of 350 extents: each first write gives it another CID, of any number of digits, and keeps the rest."""
+        self.oracle.must("create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "image", "700G", cwd=folder)
+        text = (folder / "image").read_text(encoding="utf-8")
+        for digits in ("12345678", "1234567", "12"):
+            lines = [f"CID={digits}" if line.startswith("CID=") else line for line in text.splitlines(True)]
+            (folder / "image").write_text("\n".join(map(str.rstrip, lines)) + "\n", encoding="utf-8")
+            self.strict.must("bench", "-q", "-w", "-c", 1, "-s", 512, "-f", "vmdk", "image", cwd=folder)
+            found = json.loads(self.oracle.must("info", "--output=json", "image", cwd=folder).out)
+            yield f"{len(digits)} digits", [] if found["virtual-size"] == 700 << 30 else [str(found["virtual-size"])]
 
     def preallocated(self, folder):
         """It takes the space, or says that it can't."""

@@ -52,7 +52,13 @@ std::string replace_cid(std::string_view text, uint32_t cid) {
   const size_t own = text.find("CID");
   const size_t parent = text.find("parentCID");
   if (parent == text.npos || own >= parent) return std::string(text);
-  return sdk::cat(text.substr(0, own), "CID=", sdk::hex(cid).substr(2), "\n", text.substr(parent));
+  const size_t begin = own + std::string_view("CID=").size();
+  const size_t end = text.find_first_not_of("0123456789abcdefABCDEF", begin);
+  const std::string digits = sdk::hex_digits(cid, 8);
+  const bool plain = begin < end && end - begin <= digits.size();
+  if (plain && (text[end] == '\n' || text[end] == '\r'))
+    return std::string(text).replace(begin, end - begin, digits, digits.size() - (end - begin));
+  return sdk::cat(text.substr(0, own), "CID=", digits, "\n", text.substr(parent));
 }
 
 std::string replace_parent(std::string_view text, std::string_view name, uint32_t cid) {

@@ -23,7 +23,8 @@ struct ExtentLine {
 std::optional<std::string> find_quoted(std::string_view text, std::string_view name);
 /** The hexadecimal number behind "CID=" or "parentCID=". */
 std::optional<uint32_t> find_cid(std::string_view text, std::string_view name);
-/** The same text with another CID. */
+/** The same text with another CID, which has as many digits: of a long one nothing moves, and the CID's
+ * sector is all that changes. */
 std::string replace_cid(std::string_view text, uint32_t cid);
 /** The same text of an image with another parent; none if `name` is empty. */
 std::string replace_parent(std::string_view text, std::string_view name, uint32_t cid);

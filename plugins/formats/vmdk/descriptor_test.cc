@@ -38,7 +38,9 @@ TEST(Descriptor, TheCidIsReplaced) {
   const std::string text = "version=1\nCID=fffffffe\nparentCID=12\ncreateType=\"x\"\n";
   EXPECT_EQ(find_cid(text, "CID"), 0xfffffffe);
   EXPECT_EQ(find_cid(text, "parentCID"), 0x12u);
-  EXPECT_EQ(replace_cid(text, 0xab), "version=1\nCID=ab\nparentCID=12\ncreateType=\"x\"\n");
+  EXPECT_EQ(replace_cid(text, 0xab), "version=1\nCID=000000ab\nparentCID=12\ncreateType=\"x\"\n");
+  EXPECT_EQ(replace_cid("CID=123\r\nparentCID=1\n", 0x89abcdef), "CID=def\r\nparentCID=1\n");
+  EXPECT_EQ(replace_cid("CID=0x12\nparentCID=1\n", 0xab), "CID=000000ab\nparentCID=1\n");
   EXPECT_FALSE(find_cid("CID=zz", "CID"));
   EXPECT_FALSE(find_cid("CID", "CID"));
 }

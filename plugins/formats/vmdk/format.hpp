@@ -26,6 +26,8 @@ constexpr uint32_t kEntriesPerTable = 512;
 constexpr uint64_t kMostSectors = uint64_t{1} << 32;
 constexpr uint64_t kDescriptorSector = 1;
 constexpr uint64_t kDescriptorSectors = 20;
+/** Bytes of a descriptor that is a file: more are not read. */
+constexpr uint64_t kMostDescriptor = (1u << 20) - 1;
 constexpr size_t kLongestBackingName = 1023;
 constexpr uint32_t kMostL1Entries = 32u << 20;
 

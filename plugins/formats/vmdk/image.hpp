@@ -70,6 +70,11 @@ class Image {
   sdk::Status resize_flat(const sdk::Call& call, uint64_t size, uint32_t mode);
   sdk::Status write_size(const sdk::Call& call, uint64_t size);
 
+  /** In an extent, where it has so many sectors; else it is a file. */
+  bool has_descriptor_inside() const { return descriptor_offset_ != 0; }
+  uint64_t most_descriptor() const {
+    return has_descriptor_inside() ? kDescriptorSectors * kSector : kMostDescriptor;
+  }
   bool writable() const { return (flags_ & INSTAR_OPEN_WRITE) != 0; }
   Extent& extent_at(uint64_t offset);
   bool uniform() const;

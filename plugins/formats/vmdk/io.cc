@@ -41,13 +41,12 @@ Status Image::read(const Call& call, uint64_t offset, IoVec to) {
 }
 
 Status Image::write_descriptor(const Call& call, std::string text) {
+  if (text.size() > most_descriptor()) return fail(ENOSPC, sdk::errno_text(ENOSPC));
   // What a longer text left over is not to be read again.
-  text.resize(kDescriptorSectors * kSector, '\0');
-  const size_t length =
-      descriptor_offset_ != 0
-          ? text.size()
-          : std::max(sdk::round_up(std::min(text.find('\0'), text.size()), kSector), file_.size());
-  return file_.write(call, descriptor_offset_, text.data(), std::min<size_t>(length, text.size()));
+  const uint64_t least = has_descriptor_inside() ? most_descriptor() : file_.size();
+  text.resize(std::clamp<uint64_t>(least, text.size(), most_descriptor()), '\0');
+  text.resize(sdk::round_up(text.size(), kSector), '\0');
+  return file_.write(call, descriptor_offset_, text.data(), text.size());
 }
 
 /** Another CID, once. */
@@ -56,8 +55,9 @@ Status Image::begin_change(const Call& call) {
   const std::lock_guard lock(mutex_);
   if (changed_) return {};
   INSTAR_TRY(const std::string text, descriptor_text(call));
-  cid_ = std::random_device{}();
-  INSTAR_CHECK(write_descriptor(call, replace_cid(text, cid_)));
+  const std::string changed = replace_cid(text, std::random_device{}());
+  cid_ = find_cid(changed, "CID").value_or(cid_);
+  INSTAR_CHECK(write_descriptor(call, changed));
   changed_ = true;
   return {};
 }

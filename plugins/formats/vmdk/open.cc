@@ -16,7 +16,6 @@ using sdk::Status;
 
 namespace {
 
-constexpr uint64_t kMostDescriptor = (1u << 20) - 1;
 constexpr size_t kLongestCreateType = 127;
 constexpr uint64_t kEmbeddedDescriptor = 0x200;
 
@@ -92,9 +91,10 @@ Result<std::unique_ptr<Image>> Image::open(sdk::OpenContext& context) {
   return image;
 }
 
-/** Where the identity is looked for. */
 Result<std::string> Image::descriptor_text(const Call& call) {
-  return read_text(call, file_, descriptor_offset_, kDescriptorSectors * kSector);
+  const uint64_t most = most_descriptor();
+  return read_text(call, file_, descriptor_offset_,
+                   has_descriptor_inside() ? most : std::min(file_.size(), most));
 }
 
 Status Image::open_first_file(sdk::OpenContext& context) {

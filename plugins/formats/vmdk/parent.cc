@@ -47,9 +47,7 @@ Status Image::change_backing(const Call& call, const char* filename, const char*
   INSTAR_CHECK(flush(call));
   const std::lock_guard lock(mutex_);
   INSTAR_TRY(const std::string text, descriptor_text(call));
-  const std::string changed = replace_parent(text, name, cid);
-  if (changed.size() > kDescriptorSectors * kSector) return fail(ENOSPC, sdk::errno_text(ENOSPC));
-  INSTAR_CHECK(write_descriptor(call, changed));
+  INSTAR_CHECK(write_descriptor(call, replace_parent(text, name, cid)));
   parent_cid_ = cid;
   backing_name_ = name;
   return file_.flush(call);
