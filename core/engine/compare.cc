@@ -181,6 +181,7 @@ Status Comparer::work_through(uint8_t* a, uint8_t* b) {
   for (;;) {
     INSTAR_TRY(const bool more, take(ticket));
     if (!more) return {};
+    const Team::Piece piece(team_);
     if (check(ticket, a, b)) {
       progress_->add(ticket.length);
       continue;

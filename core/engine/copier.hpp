@@ -70,7 +70,7 @@ class Copier {
   SparseRule rule_;
   uint64_t window_ = 0;
   const bool remote_;  ///< one node is: better few large requests than many that stay in the cache
-  const unsigned workers_;
+  const Crowd crowd_;
   uint64_t total_ = 0;
   bool clone_ = false;
   const instar_compress_ops* compress_ = nullptr;

@@ -16,6 +16,7 @@ namespace instar::engine {
 namespace {
 
 constexpr uint64_t kWindow = 2 << 20;  // as qemu-img: it decides where runs of zeroes are cut
+constexpr uint64_t kRemoteWindow = 1 << 20;
 constexpr uint64_t kBufferBudget = 12 << 20;
 constexpr uint64_t kPackWindow = 1 << 20;
 constexpr uint64_t kCached = 256 << 10;  // stays in the processor's cache
@@ -44,10 +45,10 @@ Status copy(const Call& call, const CopyJob& job) {
 Copier::Copier(const Call& call, const CopyJob& job)
     : call_(call),
       job_(job),
-      target_(*job.target),
+      target_(*job.target, any_remote(job.sources)),
       rule_(make_sparse_rule(job.min_sparse, request_alignment(*job.target))),
       remote_(job.target->remote() || any_remote(job.sources)),
-      workers_(choose_workers(one_by_one(job) ? 1 : job.workers, remote_)),
+      crowd_(choose_workers(one_by_one(job) ? 1 : job.workers, remote_)),
       reader_(call, job.flags),
       feed_(job.content),
       rate_(job.rate),
@@ -127,8 +128,10 @@ Status Copier::set_up_compression() {
 /** Few workers get large buffers, many get small ones. */
 void Copier::choose_window() {
   const uint64_t unit = compress_ != nullptr ? cluster_ : std::min(target_.cluster(), kWindow);
-  const uint64_t share = std::bit_floor(kBufferBudget / workers_ / (compress_ != nullptr ? 2 : 1));
-  const uint64_t plain = job_.base != nullptr ? kCached : kWindow;
+  const uint64_t share =
+      std::bit_floor(kBufferBudget / crowd_.soon / (compress_ != nullptr ? 2 : 1));
+  const uint64_t far = remote_ ? kRemoteWindow : kWindow;
+  const uint64_t plain = job_.base != nullptr ? kCached : far;
   const uint64_t most = compress_ != nullptr ? kPackWindow : plain;
   window_ = std::max(sdk::round_down(std::min(most, share), unit), unit);
 }
@@ -155,7 +158,7 @@ void Copier::choose_offload(PlanOptions& plan) {
 
 Status Copier::run_workers() {
   Crew<Worker> crew(
-      call_, workers_,
+      call_, crowd_,
       {[this] {
          const size_t packed = compress_ != nullptr ? packed_room(window_) : 0;
          return std::unique_ptr<Worker>(new Worker{Buffer(window_), Buffer(packed), {}, {}, {}});

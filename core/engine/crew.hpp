@@ -23,8 +23,8 @@ class Crew {
     std::function<void()> stop;  ///< wakes workers that wait for others
   };
 
-  Crew(const Call& call, unsigned workers, Tasks tasks)
-      : call_(call), tasks_(std::move(tasks)), team_(workers, [this] { work(); }) {}
+  Crew(const Call& call, Crowd crowd, Tasks tasks)
+      : call_(call), tasks_(std::move(tasks)), team_(crowd, [this] { work(); }) {}
 
   /** Returns when there are no more tickets, or one failed: then the error at the lowest offset. */
   Status run() {
@@ -56,6 +56,7 @@ class Crew {
     for (;;) {
       INSTAR_TRY(const bool more, take(worker));
       if (!more) return {};
+      const Team::Piece piece(team_);
       INSTAR_CHECK(tasks_.process(worker));
     }
   }

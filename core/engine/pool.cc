@@ -13,7 +13,10 @@ namespace {
 constexpr size_t kStackSize = size_t{256} << 10;
 constexpr unsigned kMostWorkers = 16;
 constexpr unsigned kMostByItself = 4;
-constexpr unsigned kRemote = 8;  // qemu-img's own number
+/** For a server nearby: more would take the processor from each other, and from it. */
+constexpr unsigned kRemoteSoon = 3;
+/** Three times a MiB in this time is what a fast network carries; who gets less waits for distance. */
+constexpr std::chrono::milliseconds kLong(4);
 
 /** Signals are for the thread that was there before us. */
 class SignalsBlocked {
@@ -31,17 +34,21 @@ class SignalsBlocked {
 
 }  // namespace
 
-unsigned choose_workers(uint32_t asked, bool remote) {
-  if (asked != 0) return std::min(asked, kMostWorkers);
-  if (remote) return kRemote;
+Crowd choose_workers(uint32_t asked, bool remote) {
+  const auto always = [](unsigned count) { return Crowd{count, count}; };
+  if (asked != 0) return always(std::min(asked, kMostWorkers));
+  if (remote) return {kRemoteSoon, kMostWorkers};
   cpu_set_t cpus;
   const int cores = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-  return std::clamp(static_cast<unsigned>(cores), 2u, kMostByItself);
+  return always(std::clamp(static_cast<unsigned>(cores), 2u, kMostByItself));
 }
 
-Team::Team(unsigned max_workers, std::function<void()> work)
-    : max_workers_(max_workers), work_(std::move(work)) {
-  threads_.reserve(max_workers_);
+Team::Team(Crowd crowd, std::function<void()> work) : crowd_(crowd), work_(std::move(work)) {
+  threads_.reserve(crowd_.most);
+}
+
+void Team::took(std::chrono::nanoseconds time) {
+  if (time > kLong) slow_ = true;
 }
 
 void* Team::enter(void* self) {
@@ -51,7 +58,7 @@ void* Team::enter(void* self) {
 
 void Team::grow() {
   const std::lock_guard lock(mutex_);
-  if (started_ + 1 >= max_workers_) return;
+  if (started_ + 1 >= (slow_ ? crowd_.most : crowd_.soon)) return;
   ++started_;
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return;

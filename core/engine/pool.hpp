@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -18,14 +20,20 @@
 
 namespace instar::engine {
 
-/** How many workers a job gets. @param asked 0 = the engine's choice; @param remote some of its nodes
- * wait for a network. */
-unsigned choose_workers(uint32_t asked, bool remote);
+/** How many workers a job gets. */
+struct Crowd {
+  unsigned soon;  ///< as soon as there is work for them
+  unsigned
+      most;  ///< when pieces of work turn out to take long, as they do where each waits for a network
+};
+
+/** @param asked 0 = the engine's choice; @param remote some of the job's nodes are behind a network. */
+Crowd choose_workers(uint32_t asked, bool remote);
 
 class Team {
  public:
   /** @param work runs once on each thread, until there is nothing left to do. */
-  Team(unsigned max_workers, std::function<void()> work);
+  Team(Crowd crowd, std::function<void()> work);
   ~Team() { join(); }
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
@@ -36,15 +44,30 @@ class Team {
   /** Works on the calling thread too, and returns when all have ended. */
   void run();
 
+  /** A piece of work, from its beginning to its end. [any] */
+  class Piece {
+   public:
+    explicit Piece(Team& team) : team_(team), begin_(std::chrono::steady_clock::now()) {}
+    ~Piece() { team_.took(std::chrono::steady_clock::now() - begin_); }
+    Piece(const Piece&) = delete;
+    Piece& operator=(const Piece&) = delete;
+
+   private:
+    Team& team_;
+    const std::chrono::steady_clock::time_point begin_;
+  };
+
  private:
+  void took(std::chrono::nanoseconds time);
   static void* enter(void* self);
   void join();
 
-  const unsigned max_workers_;
+  const Crowd crowd_;
   const std::function<void()> work_;
   std::mutex mutex_;
   std::vector<pthread_t> threads_;
   unsigned started_ = 0;
+  std::atomic<bool> slow_ = false;  ///< a piece took long
 };
 
 /**

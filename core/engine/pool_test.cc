@@ -14,16 +14,17 @@ namespace instar::engine {
 namespace {
 
 TEST(Workers, AreMoreWhereTheyWaitForANetwork) {
-  EXPECT_EQ(choose_workers(3, true), 3u);
-  EXPECT_EQ(choose_workers(100, false), 16u);
-  EXPECT_EQ(choose_workers(0, true), 8u);
-  EXPECT_LE(choose_workers(0, false), 4u);
+  EXPECT_EQ(choose_workers(3, true).soon, 3u);
+  EXPECT_EQ(choose_workers(3, true).most, 3u);
+  EXPECT_EQ(choose_workers(100, false).soon, 16u);
+  EXPECT_LT(choose_workers(0, true).soon, choose_workers(0, true).most);
+  EXPECT_LE(choose_workers(0, false).most, 4u);
 }
 
 TEST(Team, GrowsUpToItsLimit) {
   std::atomic<int> entered{0};
   Team* self = nullptr;
-  Team team(3, [&] {
+  Team team({3, 3}, [&] {
     ++entered;
     for (int i = 0; i < 10; ++i)
       self->grow();
@@ -33,10 +34,29 @@ TEST(Team, GrowsUpToItsLimit) {
   EXPECT_EQ(entered, 3);
 }
 
+TEST(Team, GrowsFurtherWherePiecesTakeLong) {
+  for (const int milliseconds : {0, 10}) {
+    std::atomic<int> entered{0};
+    Team* self = nullptr;
+    Team team({2, 5}, [&] {
+      ++entered;
+      if (milliseconds > 0) {
+        const Team::Piece piece(*self);
+        std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+      }
+      for (int i = 0; i < 10; ++i)
+        self->grow();
+    });
+    self = &team;
+    team.run();
+    EXPECT_EQ(entered, milliseconds == 0 ? 2 : 5);
+  }
+}
+
 TEST(Team, StaysAloneWithoutNeed) {
   std::atomic<int> entered{0};
   const auto caller = std::this_thread::get_id();
-  Team team(8, [&] {
+  Team team({8, 8}, [&] {
     ++entered;
     EXPECT_EQ(std::this_thread::get_id(), caller);
   });

@@ -51,7 +51,7 @@ class ContentReader {
     Progress progress(job_.progress, total);
     progress_ = &progress;
     Crew<Worker> crew(
-        call_, job_.status_only ? 1 : choose_workers(job_.workers, any_remote(job_.sources)),
+        call_, choose_workers(job_.status_only ? 1 : job_.workers, any_remote(job_.sources)),
         {[this] {
            return std::unique_ptr<Worker>(new Worker{Buffer(kWindow), {}});
          },

@@ -229,6 +229,7 @@ Status Rebaser::work_through(Worker& worker) {
   for (;;) {
     INSTAR_TRY(const bool more, take(worker.ticket));
     if (!more) return {};
+    const Team::Piece piece(team_);
     INSTAR_CHECK(process(worker));
   }
 }

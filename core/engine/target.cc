@@ -27,7 +27,7 @@ Error write_error(uint64_t offset, int code) {
   return fail(code, "error while writing at byte ", offset, ": ", errno_text(code));
 }
 
-Target::Target(block::Node& node) : node_(node) {
+Target::Target(block::Node& node, bool one_writer) : node_(node), one_writer_(one_writer) {
   refresh_size();
   // What must be stable before it counts as written has to pass the node.
   if ((node.open_flags() & INSTAR_OPEN_WRITETHROUGH) != 0) return;
@@ -101,10 +101,17 @@ Status Target::write_raw(const Call& call, std::span<const WriteRun> runs) const
       INSTAR_CHECK(write_node(call, run));
       continue;
     }
-    const int result = file_->write(run.offset, run.data, run.length);
+    const int result = write_file(*file_, run.offset, run.data, run.length);
     if (result < 0) return write_error(run.offset, -result);
   }
   return {};
+}
+
+int Target::write_file(const RawFile& file, uint64_t offset, const void* from,
+                       size_t length) const {
+  std::unique_lock alone(writing_, std::defer_lock);
+  if (one_writer_) alone.lock();
+  return file.write(offset, from, length);
 }
 
 Status Target::write_node(const Call& call, const WriteRun& run) const {
@@ -173,7 +180,7 @@ Status Target::fill(const Call& call, const std::vector<Placed>& placed, size_t*
     if (!status) return write_error(place.offset, status.error().code);
     return {};
   }
-  const int result = file->write(place.child_offset, first.data, length);
+  const int result = write_file(*file, place.child_offset, first.data, length);
   if (result < 0) return write_error(place.offset, -result);
   return {};
 }

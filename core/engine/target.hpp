@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -32,7 +33,9 @@ struct WriteRun {
 /** All functions: [any]; messages as qemu-img words them. */
 class Target {
  public:
-  explicit Target(block::Node& node);
+  /** @param one_writer one worker at a time writes to a file: file systems let no more do it, and who waits for that spins,
+   * which takes the processor from a server on this machine */
+  explicit Target(block::Node& node, bool one_writer = false);
 
   block::Node& node() const { return node_; }
   /** Whether writes ascend, for the sake of formats that allocate blocks and of servers. */
@@ -73,9 +76,12 @@ class Target {
   bool offload_into(const RawFile& source, uint64_t source_offset, uint64_t base,
                     const std::vector<instar_placement>& places, bool clone) const;
   const RawFile* child_file(uint32_t child) const;
+  int write_file(const RawFile& file, uint64_t offset, const void* from, size_t length) const;
 
   enum class Mode { kRaw, kMap, kNode };
   block::Node& node_;
+  const bool one_writer_;
+  mutable std::mutex writing_;
   Mode mode_ = Mode::kNode;
   bool ordered_ = true;
   uint64_t cluster_ = 1;

@@ -18,6 +18,8 @@ using std::chrono::milliseconds;
 
 /** Beyond this a copy gets no faster. */
 constexpr size_t kMostConnections = 4;
+/** Requests that keep a connection busy: the next goes to a further one. */
+constexpr size_t kFew = 2;
 /** A server that lets a caller in and then says nothing. */
 constexpr std::chrono::seconds kHandshakeLimit(30);
 /** Between two attempts. */
@@ -86,7 +88,7 @@ Result<Client::ConnectionPtr> Client::pick(const Call& call) {
   while (true) {
     auto best = idlest();
     const bool enough =
-        best != nullptr && (connections_.size() >= most_ || connecting_ || best->load() == 0);
+        best != nullptr && (connections_.size() >= most_ || connecting_ || best->load() < kFew);
     if (enough) return best;
     if (!connecting_) return add(call, lock, best != nullptr);
     if (call.cancelled()) return cancelled();
