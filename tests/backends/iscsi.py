@@ -9,7 +9,7 @@ import time
 
 from harness.tool import differences
 from content import SIZE, make_content
-from kit import conformance, interrupted
+from kit import LOUD, conformance, interrupted, shown
 from servers import Server, free_port, missing, running
 
 NEEDS = ("tgtd", "tgtadm")
@@ -167,18 +167,17 @@ class Iscsi:
     def secrets(self, folder):
         """The password never shows, however loud the log is."""
         place = Site(folder)
-        loud = {"prefix": ["env", "INSTAR_LOG=trace", "LIBISCSI_DEBUG=10"]}
+        loud = {"prefix": ["env", "LIBISCSI_DEBUG=10"]}
         to = "driver=iscsi,transport=tcp,portal={host},target=iqn.t:chap,lun=1,user=joe,"
         with running(place.server):
             runs = {"a secret": ["info", "--object", f"secret,id=s,file={folder}/password", "--image-opts", to + "password-secret=s"],
                     "a name": ["info", f"iscsi://joe%{PASSWORD}@{{host}}/iqn.t:chap/1"]}
             for name, command in runs.items():
-                got = place.run(self.tool, *command, **loud)
-                right = got.status == 0 and "virtual size" in got.out and PASSWORD not in got.out + got.err
-                yield name, [] if right else [str(got)]
-            wrong = place.run(self.tool, "info", "--object", f"secret,id=s,data={PASSWORD[:-1]}", "--image-opts", to + "password-secret=s", **loud)
-            right = wrong.status == 1 and "Authentication failure(513)" in wrong.err and PASSWORD[:-1] not in wrong.out + wrong.err
-            yield "a wrong one", [] if right else [str(wrong)]
+                got = place.run(self.tool, *LOUD, *command, **loud)
+                yield name, ([] if got.status == 0 and "virtual size" in got.out else [str(got)]) + shown(got, PASSWORD)
+            wrong = place.run(self.tool, *LOUD, "info", "--object", f"secret,id=s,data={PASSWORD[:-1]}", "--image-opts", to + "password-secret=s", **loud)
+            right = wrong.status == 1 and "Authentication failure(513)" in wrong.err
+            yield "a wrong one", ([] if right else [str(wrong)]) + shown(wrong, PASSWORD[:-1])
 
     def errors(self, folder):
         """What the target can't read is told as by the genuine tool; no target, and a unit that is no disk, are told more clearly."""

@@ -8,6 +8,14 @@ import time
 
 from harness.tool import ENVIRONMENT
 
+LOUD = ("--trace", "*")  # in front of a command: all that the tool can log
+
+
+def shown(done, *secrets):
+    """What is wrong with a run that was LOUD: a secret shows, or there is no log in which one could."""
+    problems = [] if "module_load_module" in done.err else [f"no log: {done}"]
+    return problems + [f"{secret} shows: {done}" for secret in secrets if secret in done.out + done.err]
+
 
 def conformance(tool, folder, target, plugin, *more, prefix=()):
     """The conformance kit on what a server has."""

@@ -12,7 +12,7 @@ import time
 
 from harness.tool import ENVIRONMENT, differences
 from content import SIZE, make_content
-from kit import conformance
+from kit import LOUD, conformance, shown
 from servers import Server, free_port, make_certificates, missing, nbdkit, running
 
 NEEDS = ("nbdkit", "certtool", "psktool")
@@ -203,9 +203,9 @@ class Nbd:
         (folder / "psk").mkdir()
         key = "00112233445566778899aabbccddeeff"
         (folder / "psk/keys.psk").write_text(f"alice:{key}\n")
-        got = self.tool.run("info", "--object", "tls-creds-psk,id=t,dir=psk,username=alice,endpoint=client", "--image-opts",
-                            "driver=nbd,host=127.0.0.1,port=1,tls-creds=t", cwd=folder, prefix=["env", "INSTAR_LOG=trace", "LIBNBD_DEBUG=1"])
-        yield "", [] if got.status == 1 and key not in got.out + got.err else [str(got)]
+        got = self.tool.run(*LOUD, "info", "--object", "tls-creds-psk,id=t,dir=psk,username=alice,endpoint=client", "--image-opts",
+                            "driver=nbd,host=127.0.0.1,port=1,tls-creds=t", cwd=folder, prefix=["env", "LIBNBD_DEBUG=1"])
+        yield "", ([] if got.status == 1 else [str(got)]) + shown(got, key)
 
     @contextlib.contextmanager
     def meanwhile(self, *arguments, **options):

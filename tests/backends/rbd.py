@@ -9,7 +9,7 @@ import signal
 from harness.tool import differences
 from ceph import NEEDS, cluster
 from content import make_content
-from kit import conformance, interrupted
+from kit import LOUD, conformance, interrupted, shown
 from servers import missing
 
 SECRET = ("--object", "secret,id=r,data=pa55word")
@@ -155,10 +155,10 @@ class Rbd:
         shutil.copy(self.cluster.folder / "keyring", self.folder / "keyring")
         (self.folder / "key").write_text(key)
         for image, user in (("a", "admin"), ("nope", "admin")):
-            done = self.tool.run("info", "--object", "secret,id=k,format=base64,file=key", "--image-opts", options.format(image, user),
-                                 cwd=self.folder, prefix=["env", "INSTAR_LOG=trace"])
-            shown = key in done.out + done.err
-            yield f"the key of {user} for {image}", [] if not shown and (done.status == 0) == ((image, user) == ("a", "admin")) else [str(done)]
+            done = self.tool.run(*LOUD, "info", "--object", "secret,id=k,format=base64,file=key", "--image-opts",
+                                 options.format(image, user), cwd=self.folder)
+            right = (done.status == 0) == ((image, user) == ("a", "admin"))
+            yield f"the key of {user} for {image}", ([] if right else [str(done)]) + shown(done, key)
 
     def conformance(self):
         yield from conformance(self.tool, self.folder, "rbd:rbd/", "rbd", prefix=self.environment)

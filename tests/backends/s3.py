@@ -16,7 +16,7 @@ import threading
 from harness.tool import differences
 from ceph import GATEWAY_NEEDS, NEEDS, cluster
 from content import make_content
-from kit import conformance, interrupted
+from kit import LOUD, conformance, interrupted, shown
 from relay import Relay, shut
 from servers import missing
 
@@ -256,15 +256,15 @@ class S3:
         """Credentials of options; they show nowhere."""
         (self.folder / "secret").write_text(SECRET + "\n")
         secret = ("--object", "secret,id=s,file=secret")
-        alone = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_ENDPOINT_URL": None, "INSTAR_LOG": "trace"}
+        alone = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_ENDPOINT_URL": None}
         options = f"endpoint=http://127.0.0.1:{self.port},access-key={{}},key-secret=s"
         commands = [(0, "convert", *secret, "-f", "raw", "-O", "raw", "-o", options.format(ACCESS), "disk", "s3://bucket/by-options"),
                     (0, "info", *secret, "--image-opts", f"driver=s3,bucket=bucket,key=by-options,{options.format(ACCESS)}"),
                     (1, "convert", *secret, "-f", "raw", "-O", "raw", "-o", options.format("nobody"), "disk", "s3://bucket/new"),
                     (1, "info", *secret, "--image-opts", f"driver=s3,bucket=bucket,key=nope,{options.format(ACCESS)}")]
         for status, *command in commands:
-            done = self.ours(*command, **alone)
-            yield " ".join(command), [] if done.status == status and SECRET not in done.out + done.err else [str(done)]
+            done = self.ours(*LOUD, *command, **alone)
+            yield " ".join(command), ([] if done.status == status else [str(done)]) + shown(done, SECRET)
         yield self.holds("by-options", "disk")
 
     def busy_server(self):

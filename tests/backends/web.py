@@ -11,7 +11,7 @@ import time
 from harness.tool import differences
 from bad_web import serving
 from content import make_content
-from kit import conformance, interrupted
+from kit import LOUD, conformance, interrupted, shown
 from servers import Server, free_port, make_certificates, missing, running
 
 NEEDS = ("nginx", "certtool", "openssl")
@@ -141,17 +141,14 @@ class Web:
         secrets = ("--object", "secret,id=p,data=pa55word", "--object", "secret,id=c,data=c00kie")
         with serving(bytes(65536)) as server:
             options = f"driver=http,url={server.url('to-other-host')},username=u,password-secret=p,cookie-secret=c"
-            got = self.tool.run("convert", *secrets, "-O", "raw", "--image-opts", options, "out", cwd=folder,
-                                prefix=["env", "INSTAR_LOG=trace"])
+            got = self.tool.run(*LOUD, "convert", *secrets, "-O", "raw", "--image-opts", options, "out", cwd=folder)
             there = [headers for _, path, headers in server.seen if path.startswith("/good")]
             here = [headers for _, path, headers in server.seen if path.startswith("/to-other")]
         yield "status", [] if got.status == 0 else [str(got)]
         yield "sent to the host", [] if here and all(h.get("Cookie") == "c00kie" for h in here) else [str(here)]
         yield "not sent elsewhere", [] if there and not any("Cookie" in h or "Authorization" in h for h in there) else [str(there)]
-        bad = self.tool.run("info", *secrets, "--image-opts", options.replace("to-other-host", "loop"), cwd=folder,
-                            prefix=["env", "INSTAR_LOG=trace"])
-        shown = [text for text in ("pa55word", "c00kie") if text in got.out + got.err + bad.out + bad.err]
-        yield "not shown", shown
+        bad = self.tool.run(*LOUD, "info", *secrets, "--image-opts", options.replace("to-other-host", "loop"), cwd=folder)
+        yield "not shown", shown(got, "pa55word", "c00kie") + shown(bad, "pa55word", "c00kie")
 
     def several_connections(self, folder):
         with serving(os.urandom(16 << 20)) as server:
