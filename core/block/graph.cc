@@ -87,8 +87,8 @@ void Graph::Private::warn(std::string_view text, std::string_view more) const {
   if (messages.warn != nullptr) messages.warn(messages.opaque, text, more);
 }
 
-void Graph::Private::note(std::string_view lines) const {
-  if (messages.note != nullptr) messages.note(messages.opaque, lines);
+void Graph::Private::caution(std::string_view text, std::string_view more) const {
+  if (messages.caution != nullptr) messages.caution(messages.opaque, text, more);
 }
 
 Graph::Private::Private(registry::Registry& registry_, ReferencePolicy policy, Messages messages_)
@@ -106,8 +106,7 @@ instar_call Graph::Private::users_call() const {
     const auto& graph = *static_cast<const Private*>(abi->opaque);
     const std::string_view all(text, length);
     const size_t end = all.find('\n');
-    graph.warn(all.substr(0, end));
-    if (end != std::string_view::npos) graph.note(all.substr(end + 1));
+    graph.warn(all.substr(0, end), end == std::string_view::npos ? "" : all.substr(end + 1));
   };
   return call;
 }

@@ -91,9 +91,8 @@ class Graph {
     void* opaque = nullptr;
     void (*warn)(void* opaque, std::string_view text, std::string_view more_lines) = nullptr;
     void (*print)(void* opaque, std::string_view text) = nullptr;  ///< stdout
-    /** Lines to stderr as they are, newlines included: QEMU's warning about guessed raw images has
-     * no prefix. */
-    void (*note)(void* opaque, std::string_view lines) = nullptr;
+    /** QEMU's warning about guessed raw images, which has no prefix but "WARNING: ". */
+    void (*caution)(void* opaque, std::string_view text, std::string_view more_lines) = nullptr;
     /** Becomes non-zero when the user wants opening and creating to end; may be null. */
     const int32_t* cancelled = nullptr;
   };

@@ -64,7 +64,7 @@ struct Graph::Private {
   /** The parent of calls to drivers: their warnings reach the user, whose wish to end reaches them.
    */
   instar_call users_call() const;
-  void note(std::string_view lines) const;
+  void caution(std::string_view text, std::string_view more) const;
 
   Result<NodePtr> open_node(NodeRequest request);
   Result<NodePtr> open_image(const OpenSpec& spec);

@@ -47,7 +47,10 @@ class GraphTest : public testing::Test {
     messages.print = [](void* self, std::string_view text) {
       static_cast<GraphTest*>(self)->printed_ += text;
     };
-    messages.note = messages.print;
+    messages.caution = [](void* opaque, std::string_view text, std::string_view more) {
+      auto& printed = static_cast<GraphTest*>(opaque)->printed_;
+      printed += cat(text, "\n", more);
+    };
     return messages;
   }
   Result<NodePtr> open(const std::string& filename, uint32_t flags = 0,
@@ -130,7 +133,7 @@ TEST_F(GraphTest, KeepsGuessedRawImagesRaw) {
   const auto node = open("a.raw", INSTAR_OPEN_WRITE);
   ASSERT_TRUE(node);
   EXPECT_TRUE(printed_.starts_with(
-      "WARNING: Image format was not specified for 'a.raw' and probing guessed raw.\n"));
+      "Image format was not specified for 'a.raw' and probing guessed raw.\nAuto"));
   EXPECT_TRUE((*node)->write(kCall, 0, "plain", 5));
 }
 

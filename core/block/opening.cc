@@ -391,11 +391,11 @@ Result<NodePtr> Opening::wrap(instar_node driver_node) {
 void Opening::guard_guessed_raw(Node& node, NodePolicy& policy) {
   if (driver_.name() != "raw" || !node.writable()) return;
   const std::string name = node.file() != nullptr ? node.file()->filename() : node.filename();
-  graph_.note(cat("WARNING: Image format was not specified for '", name,
-                  "' and probing guessed raw.\n"
-                  "         Automatically detecting the format is dangerous for raw images, write "
-                  "operations on block 0 will be restricted.\n"
-                  "         Specify the 'raw' format explicitly to remove the restrictions.\n"));
+  graph_.caution(
+      cat("Image format was not specified for '", name, "' and probing guessed raw."),
+      "Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+      "will be restricted.\n"
+      "Specify the 'raw' format explicitly to remove the restrictions.");
   policy.admits_first_block = [&registry = graph_.registry, name](const uint8_t* block) {
     const auto probed = registry.probe({block, 512}, name);
     return probed.provider == nullptr || probed.provider->name() == "raw";

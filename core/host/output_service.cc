@@ -32,7 +32,7 @@ using sdk::guard;
 
 int print(const instar_host*, const char* text, size_t len) noexcept {
   return static_cast<int>(guard(nullptr, [&](const Call&) -> Status {
-    Session::current().standard_output().write({text, len});
+    Session::current().print({text, len});
     return {};
   }));
 }
@@ -51,8 +51,7 @@ int document(const instar_host*, instar_call* abi, const char* kind, const char*
   return static_cast<int>(guard(abi, [&](const Call&) -> Status {
     INSTAR_TRY(const auto value, output::read_document({json, len}));
     const auto wanted = style == INSTAR_OUTPUT_JSON ? output::Style::kJson : output::Style::kHuman;
-    auto& out = Session::current().standard_output();
-    out.write(output::document_text(kind, value, wanted));
+    Session::current().print(output::document_text(kind, value, wanted));
     return {};
   }));
 }
@@ -110,7 +109,9 @@ instar_progress_handle* progress_open(const instar_host*, uint32_t style,
                            (style & INSTAR_PROGRESS_JSON) != 0;
     const auto settings =
         progress_settings(style, min_step, to_stderr ? STDERR_FILENO : STDOUT_FILENO);
-    return std::make_unique<instar_progress_handle>(settings, to_stderr).release();
+    auto handle = std::make_unique<instar_progress_handle>(settings, to_stderr);
+    Session::current().show_progress(&handle->progress);
+    return handle.release();
   } catch (...) {
     return nullptr;
   }
@@ -130,6 +131,7 @@ instar_progress progress(instar_progress_handle* handle) noexcept {
 
 void progress_close(instar_progress_handle* handle) noexcept {
   if (handle == nullptr) return;
+  Session::current().show_progress(nullptr);
   handle->progress.finish();
   delete handle;
 }

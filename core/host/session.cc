@@ -32,9 +32,11 @@ block::Graph::Messages graph_messages(Session& session) {
     static_cast<Session*>(opaque)->print_warning(text, more);
   };
   messages.print = [](void* opaque, std::string_view text) {
-    static_cast<Session*>(opaque)->standard_output().write(text);
+    static_cast<Session*>(opaque)->print(text);
   };
-  messages.note = [](void*, std::string_view lines) { output::write_stderr(lines); };
+  messages.caution = [](void* opaque, std::string_view text, std::string_view more) {
+    static_cast<Session*>(opaque)->print_caution(text, more);
+  };
   messages.cancelled = interrupted();
   return messages;
 }
@@ -73,12 +75,30 @@ Session& Session::current() {
   return *current_session;
 }
 
+void Session::make_room() const {
+  if (auto* const progress = progress_.load(); progress != nullptr) progress->make_room();
+}
+
+void Session::print(std::string_view text) {
+  make_room();
+  standard_output_.write(text);
+}
+
 void Session::print_error(std::string_view message, std::string_view hint) {
   map_printer_.reset();  // a table that ends here
+  make_room();
   static_cast<void>(standard_output_.flush());
   output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
                            ? output::json_message("error", message, hint)
                            : output::error_text(invocation_.base_name, message, hint));
+}
+
+void Session::print_caution(std::string_view message, std::string_view more_lines) const {
+  make_room();
+  static_cast<void>(standard_output_.flush());
+  output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
+                           ? output::json_message("warning", message, more_lines)
+                           : output::caution_text(message, more_lines));
 }
 
 void Session::print_warning(std::string_view message, std::string_view more_lines) const {
@@ -87,6 +107,7 @@ void Session::print_warning(std::string_view message, std::string_view more_line
 }
 
 void Session::warn(std::string_view message, std::string_view more_lines) const {
+  make_room();
   output::write_stderr(has_mode(INSTAR_OUTPUT_JSON_MESSAGES)
                            ? output::json_message("warning", message, more_lines)
                            : output::warning_text(invocation_.base_name, message, more_lines));

@@ -2,6 +2,7 @@
 /** @file session.hpp What one run of the tool has: its name, its registry, its graph. */
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "core/block/graph.hpp"
 #include "core/output/map_printer.hpp"
+#include "core/output/progress.hpp"
 #include "core/output/sink.hpp"
 #include "core/registry/registry.hpp"
 
@@ -50,16 +52,27 @@ class Session {
   void set_mode(uint32_t mode) { mode_ |= mode; }
   bool has_mode(uint32_t bit) const { return (mode_ & bit) != 0; }
 
+  /** Text for stdout. */
+  void print(std::string_view text);
+  /** What shows progress and has to make room for messages; null: nothing. It is shown until the
+   * next call. */
+  void show_progress(output::Progress* progress) { progress_ = progress; }
+
   /** To stderr; what stdout has so far goes out first, so that a log has them in order. */
   void print_error(std::string_view message, std::string_view hint);
   void print_warning(std::string_view message, std::string_view more_lines) const;
+  /** A warning without the program's name. */
+  void print_caution(std::string_view message, std::string_view more_lines) const;
   /** The same from any thread: what waits for standard output stays there. */
   void warn(std::string_view message, std::string_view more_lines = {}) const;
 
  private:
+  void make_room() const;
+
   Invocation invocation_;
   uint32_t mode_ = 0;
   mutable output::FdSink standard_output_;
+  std::atomic<output::Progress*> progress_ = nullptr;
   std::optional<output::MapPrinter> map_printer_;
   registry::Registry registry_;
   block::Graph graph_;

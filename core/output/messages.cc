@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/base/file.hpp"
 #include "sdk/cpp/json_writer.hpp"
 
@@ -26,6 +28,17 @@ std::string error_text(std::string_view program, std::string_view message, std::
 std::string warning_text(std::string_view program, std::string_view message,
                          std::string_view hint) {
   return error_text(program, cat("warning: ", message), hint);
+}
+
+std::string caution_text(std::string_view message, std::string_view more_lines) {
+  constexpr std::string_view kPrefix = "WARNING: ";
+  std::string text = cat(kPrefix, message, "\n");
+  while (!more_lines.empty()) {
+    const size_t end = std::min(more_lines.find('\n'), more_lines.size());
+    append_line(text, std::string(kPrefix.size(), ' ') + std::string(more_lines.substr(0, end)));
+    more_lines.remove_prefix(std::min(end + 1, more_lines.size()));
+  }
+  return text;
 }
 
 std::string json_message(std::string_view kind, std::string_view message, std::string_view hint) {

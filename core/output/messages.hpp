@@ -18,6 +18,9 @@ std::string error_text(std::string_view program, std::string_view message,
 std::string warning_text(std::string_view program, std::string_view message,
                          std::string_view hint = {});
 
+/** "WARNING: MESSAGE" and more lines below it, indented: a warning without the program's name. */
+std::string caution_text(std::string_view message, std::string_view more_lines);
+
 /** {"error": {"message": "…", "hint": "…"}} and a newline; no hint where there is none. @param kind
  * "error" or "warning" */
 std::string json_message(std::string_view kind, std::string_view message, std::string_view hint);

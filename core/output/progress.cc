@@ -126,8 +126,9 @@ void Progress::print_bar(float percent, uint64_t done, uint64_t total) {
   constexpr int kLongestBar = 60;
   const auto now = clock_();
   const bool last = percent == 100;
-  if (!last && last_bar_.time_since_epoch().count() != 0 && now - last_bar_ < kBarInterval) return;
+  if (!last && shows_bar() && now - last_bar_ < kBarInterval) return;
   last_bar_ = now;
+  last_printed_ = percent;
 
   std::string line = "\r";
   std::string number;
@@ -153,10 +154,20 @@ void Progress::print_bar(float percent, uint64_t done, uint64_t total) {
   static_cast<void>(out_.flush());
 }
 
+bool Progress::shows_bar() const {
+  return settings_.style == ProgressStyle::kBar && last_bar_.time_since_epoch().count() != 0;
+}
+
+void Progress::make_room() {
+  const std::lock_guard lock(mutex_);
+  if (!shows_bar()) return;
+  out_.write(last_printed_ == 100 ? "\n" : "\r\x1b[K");
+  static_cast<void>(out_.flush());
+  last_bar_ = {};
+}
+
 void Progress::finish() {
-  const bool bar =
-      settings_.style == ProgressStyle::kBar && last_bar_.time_since_epoch().count() != 0;
-  if (settings_.style != ProgressStyle::kQemu && !bar) return;
+  if (settings_.style != ProgressStyle::kQemu && !shows_bar()) return;
   out_.write("\n");
   static_cast<void>(out_.flush());
 }

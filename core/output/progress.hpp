@@ -45,11 +45,16 @@ class Progress {
   /** done of total; a total of 0 counts as all done, and one of 1 as that of the last report. */
   void report(uint64_t done, uint64_t total);
 
+  /** Before other text on the terminal: a bar that is complete stays above it, one that is not goes,
+   * and comes back with the next report. */
+  void make_room();
+
   /** Ends the line that was shown; in QEMU's style also where none was. */
   void finish();
 
  private:
   bool is_due(float percent) const;
+  bool shows_bar() const;
   void print(float percent, uint64_t done, uint64_t total);
   void print_bar(float percent, uint64_t done, uint64_t total);
   void print_json(float percent, uint64_t done, uint64_t total);

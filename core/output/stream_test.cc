@@ -221,6 +221,11 @@ TEST(Messages, Json) {
             "{\"warning\":{\"message\":\"a\",\"hint\":\"b\\u000ac\"}}\n");
 }
 
+TEST(Messages, Cautions) {
+  EXPECT_EQ(caution_text("a", ""), "WARNING: a\n");
+  EXPECT_EQ(caution_text("a", "b\nc"), "WARNING: a\n         b\n         c\n");
+}
+
 TEST(Progress, Bar) {
   StringSink out;
   FakeClock clock;
@@ -237,6 +242,24 @@ TEST(Progress, Bar) {
             "\r  0.0% [--------------------]\x1b[K"
             "\r 25.0% [#####---------------] 12.5 MiB/s ETA 0:06\x1b[K"
             "\r100.0% [####################] 1.56 MiB/s in 1:04\x1b[K\n");
+}
+
+TEST(Progress, BarMakesRoom) {
+  StringSink out;
+  FakeClock clock;
+  Progress progress({ProgressStyle::kBar, 1, false, 40}, out, out, clock.get());
+  progress.make_room();  // nothing is shown yet
+  progress.report(0, 4);
+  progress.make_room();
+  out.write("text\n");
+  progress.report(1, 4);  // at once, for the last one is not to be seen
+  progress.report(4, 4);
+  progress.make_room();
+  out.write("text\n");
+  progress.finish();
+  EXPECT_EQ(out.text(),
+            "\r  0.0%\x1b[K\r\x1b[Ktext\n"
+            "\r 25.0% ETA 0:00\x1b[K\r100.0% in 0:00\x1b[K\ntext\n");
 }
 
 TEST(Progress, ManyThreadsAtOnce) {
