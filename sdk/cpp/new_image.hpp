@@ -68,32 +68,41 @@ class NewImage {
   uint32_t settle_flags() const { return keep_ ? uint32_t{INSTAR_SETTLE_NO_REPLACE} : 0u; }
 
   Status choose_name(bool dry_run) {
-    if (dry_run) return check_name();
-    StringSink name;
-    OutgoingCall call(&context_.call());
-    const int result = context_.graph().stage(context_.host().abi(), call.abi(), filename_.c_str(),
-                                              settle_flags(), name.abi());
-    if (result == -ENOTSUP && keep_)
-      return fail(ENOTSUP, "--no-clobber is not possible for '", filename_, "'");
-    if (result == -ENOTSUP) return {};
-    if (result < 0) return call.error(result);
-    name_ = std::move(name.text);
+    if (dry_run) return rehearse_name();
+    auto staged = stage(settle_flags());
+    if (!staged && staged.error().code == ENOTSUP && !keep_) return {};
+    INSTAR_CHECK(staged);
+    name_ = *std::move(staged);
     staged_ = true;
     return hold_existing();
   }
-  Status check_name() {
-    if (!keep_) return hold_existing();
-    const auto opened = open_file(INSTAR_OPEN_NO_IO | INSTAR_OPEN_FORCE_SHARE);
-    if (!opened && opened.error().code == ENOENT) return {};
-    return fail(EEXIST, "Could not create '", filename_, "': ", errno_text(EEXIST));
+  /** Only making a file shows that it can be made; it goes at once. */
+  Status rehearse_name() {
+    auto staged = stage(INSTAR_SETTLE_NO_REPLACE);
+    if (staged) {
+      name_ = *std::move(staged);
+      remove();
+      return {};
+    }
+    const int code = staged.error().code;
+    if (!keep_ && (code == EEXIST || code == ENOTSUP)) return hold_existing();
+    return std::move(staged).error();
   }
-  Result<Image> open_file(uint32_t flags) const {
-    const std::optional<std::string> format = "raw";
-    return context_.open(image_spec(filename_, format, false, flags));
+  Result<std::string> stage(uint32_t flags) const {
+    StringSink name;
+    OutgoingCall call(&context_.call());
+    const int result = context_.graph().stage(context_.host().abi(), call.abi(), filename_.c_str(),
+                                              flags, name.abi());
+    if (result == -ENOTSUP && keep_)
+      return fail(ENOTSUP, "--no-clobber is not possible for '", filename_, "'");
+    if (result < 0) return call.error(result);
+    return std::move(name.text);
   }
   /** Nobody may be using the file that is replaced. */
   Status hold_existing() {
-    auto opened = open_file(INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE);
+    const std::optional<std::string> format = "raw";
+    auto opened =
+        context_.open(image_spec(filename_, format, false, INSTAR_OPEN_WRITE | INSTAR_OPEN_RESIZE));
     if (opened) {
       existing_ = *std::move(opened);
       return {};

@@ -61,7 +61,7 @@ std::optional<int> Arguments::parse(CommandContext& context) {
       "Copies SOURCE (several are joined) into a new image TARGET, or with -n into an\n"
       "existing one. Holes and zeroes take no space in the target.");
   line.flag(0, "source-image-opts|image-opts", image_opts,
-            "the sources are lists of key=value, not names")
+            "the sources are lists of key=value, not names; also --image-opts")
       .text('f', "source-format", "FMT", format,
             "format of the sources; without it they are probed")
       .text('T', "source-cache", "MODE", source_cache,
@@ -100,7 +100,7 @@ void Arguments::declare_target(CommandLine& line, CommandContext& context, Raw& 
       .text('t', "output-cache|+target-cache", "MODE", target_cache,
             "cache mode of TARGET (default unsafe)")
       .text('B', "backing", "FILE", backing,
-            "backing file of TARGET: only what differs from it is stored")
+            "backing file of TARGET (also -b): only what differs from it is stored")
       .text('b', "", "FILE", backing, "")
       .text('F', "backing-format", "FMT", backing_format, "format of the backing file")
       .flag('c', "+compress", compress, "compress TARGET (formats that can)")

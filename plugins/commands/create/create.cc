@@ -18,6 +18,17 @@ struct Arguments {
   ReportOptions report;
 };
 
+/** As far as it can be known: that of a backing file is taken over. */
+std::optional<uint64_t> size_of(const CommandContext& context, const Arguments& arguments,
+                                const NewImage& image) {
+  if (arguments.size || arguments.report.dry_run) return arguments.size;
+  const auto made = context.open(image_spec(image.name(), arguments.format.value_or("raw"), false,
+                                            INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING));
+  if (!made) return std::nullopt;
+  const auto size = made->node().size();
+  return size ? std::optional(*size) : std::nullopt;
+}
+
 Status run_create(const CommandContext& context, const Arguments& arguments) {
   const auto text = [](const std::optional<std::string>& s) { return s ? s->c_str() : nullptr; };
   const std::string format = arguments.format.value_or("raw");
@@ -35,11 +46,12 @@ Status run_create(const CommandContext& context, const Arguments& arguments) {
   NewImage image(context);
   image.keep_existing(arguments.no_clobber);
   INSTAR_CHECK(image.create(spec));
+  const auto size = report.wanted() ? size_of(context, arguments, image) : std::nullopt;
   INSTAR_CHECK(image.finish());
   if (!report.wanted()) return {};
   Report document(context, report, "create");
   document.field("filename", arguments.filename).field("format", format);
-  if (arguments.size) document.field("virtual-size", *arguments.size);
+  if (size) document.field("virtual-size", *size);
   if (arguments.options) document.field("options", *arguments.options);
   if (arguments.backing) document.field("backing-filename", *arguments.backing);
   return document.print();
