@@ -79,6 +79,7 @@ class Conversion {
     if (in_order()) {
       INSTAR_TRY(total_, (forward_ ? sources_[0] : target_).node().size());
     }
+    INSTAR_TRY(made_size_, target_.node().size());
     INSTAR_CHECK(target_.close());
     check_.finish();
     if (!arguments_.verify) return {};
@@ -335,7 +336,8 @@ class Conversion {
     for (const auto& name : arguments_.sources)
       report.json().value(name);
     report.json().end_array();
-    if (!sources_.empty() || !arguments_.report.dry_run) report.field("virtual-size", total_);
+    if (!sources_.empty() || !arguments_.report.dry_run)
+      report.field("virtual-size", made_size_.value_or(total_));
     if (arguments_.report.dry_run)
       add_estimate(report);
     else if (check_.wanted())
@@ -378,6 +380,7 @@ class Conversion {
   bool forward_ = false;        ///< the only source's size is known once all of it was read
   Image target_;
   uint64_t total_ = 0;
+  std::optional<uint64_t> made_size_;  ///< of the target, when it is filled: some formats round it
   bool has_backing_ = false;
   std::string target_options_;  ///< what opens the target, besides its name
 };

@@ -18,15 +18,15 @@ struct Arguments {
   ReportOptions report;
 };
 
-/** As far as it can be known: that of a backing file is taken over. */
+/** As far as it can be known: that of a backing file is taken over, and some formats round it. */
 std::optional<uint64_t> size_of(const CommandContext& context, const Arguments& arguments,
                                 const NewImage& image) {
-  if (arguments.size || arguments.report.dry_run) return arguments.size;
+  if (arguments.report.dry_run) return arguments.size;
   const auto made = context.open(image_spec(image.name(), arguments.format.value_or("raw"), false,
                                             INSTAR_OPEN_NO_IO | INSTAR_OPEN_NO_BACKING));
-  if (!made) return std::nullopt;
+  if (!made) return arguments.size;
   const auto size = made->node().size();
-  return size ? std::optional(*size) : std::nullopt;
+  return size ? std::optional(*size) : arguments.size;
 }
 
 Status run_create(const CommandContext& context, const Arguments& arguments) {

@@ -95,9 +95,12 @@ Status run_resize(const CommandContext& context, const Arguments& arguments) {
   void* self = nullptr;
   if (dry_run && node.interface<instar_resize_ops>(INSTAR_RESIZE_ID, &self) == nullptr)
     return fail(ENOTSUP, "Image format driver does not support resize");
-  if (!dry_run)
+  Result<uint64_t> now = size;
+  if (!dry_run) {
     INSTAR_CHECK(node.resize(context.call(), size, arguments.mode, INSTAR_RESIZE_EXACT));
-  INSTAR_CHECK(tell(context, arguments, image, *current, size));
+    now = node.size();  // some formats round it
+  }
+  INSTAR_CHECK(tell(context, arguments, image, *current, now ? *now : size));
   return image.close();
 }
 
