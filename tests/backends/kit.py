@@ -41,3 +41,16 @@ def interrupted(tool, folder, command, seconds=1.0, prefix=()):
     took = time.monotonic() - start
     right = process.returncode == -signal.SIGINT and took < 1.5
     return [] if right else [f"status {process.returncode} after {took:.1f} s: {(folder / 'said').read_text()}"]
+
+
+def unfinished(tool, run, folder, url, names, prefix=()):
+    """What fails or is interrupted leaves nothing on the server, whose `folder` the `url` names, but for a link."""
+    (folder / "elsewhere").touch()
+    (folder / "link").symlink_to("elsewhere")
+    for name in names:
+        got = run(tool, "convert", "-f", "raw", "-O", "qcow2", "-o", "preallocation=full", "disk", f"{url}/{name}")
+        yield f"refused {name}", [] if got.status == 1 and "preallocation" in got.err else [str(got)]
+        slow = ["convert", "-r", "300k", "-f", "raw", "-O", "raw", str(folder / "disk"), f"{url}/{name}"]
+        yield f"interrupted {name}", interrupted(tool, folder, slow, prefix=prefix)
+    there = {"link": (folder / "link").is_symlink(), "new": (folder / "new").exists(), "disk": (folder / "disk").exists()}
+    yield "what is left", [] if there == {"link": True, "new": False, "disk": True} else [str(there)]

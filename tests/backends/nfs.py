@@ -14,7 +14,7 @@ import threading
 
 from harness.tool import differences
 from content import make_content
-from kit import conformance, interrupted
+from kit import conformance, interrupted, unfinished
 from servers import Server, missing, running
 
 NEEDS = ("ganesha.nfsd", "rpcbind", "rpcinfo", "ip", "unshare", "nsenter")
@@ -182,6 +182,12 @@ class Nfs:
             timer.join()
             yield "interrupted when connecting", interrupted(self.tool, folder, ["info", f"{place.url(self.tool)}/big"], 0.5, prefix=inside)
 
+    def unfinished(self, folder):
+        """Without links: once ganesha has made a file by one, it takes that for the file."""
+        place = Site(folder)
+        with running(place.server):
+            yield from unfinished(self.tool, place.run, folder / "ours", place.url(self.tool), ("new",), place.inside())
+
     def conformance(self, folder):
         scratch = pathlib.Path("/tmp")  # where the kit has its folder
         place = Site(folder)
@@ -193,7 +199,7 @@ class Nfs:
 
 def cases(oracle, tool):
     suite = Nfs(oracle, tool)
-    for method in ("names", "images", "large", "faults", "conformance"):
+    for method in ("names", "images", "large", "faults", "unfinished", "conformance"):
         yield f"nfs {method}", getattr(suite, method)
 
 

@@ -13,7 +13,7 @@ import subprocess
 
 from harness.tool import differences
 from content import make_content
-from kit import conformance, interrupted
+from kit import conformance, interrupted, unfinished
 from relay import Relay
 from servers import Server, free_port, missing, running
 
@@ -232,6 +232,10 @@ class Ssh:
             yield from self.both(place, [["convert", "-n", "-f", "raw", "-O", "raw", "disk", "{url}/read-only"],
                                          ["create", "-f", "raw", "{url}/full", "1M"]])
 
+    def unfinished(self, folder):
+        with site(folder) as place:
+            yield from unfinished(self.tool, place.run, folder / "ours", place.url(self.tool), ("new", "link"), with_home(folder / "home"))
+
     def conformance(self, folder):
         with site(folder) as place:
             yield from conformance(self.tool, folder, f"ssh://127.0.0.1:{place.port}", "ssh", prefix=with_home(folder / "home"))
@@ -239,7 +243,7 @@ class Ssh:
 
 def cases(oracle, tool):
     suite = Ssh(oracle, tool)
-    for method in ("names", "options", "keys", "images", "large", "cut", "silent", "refused", "conformance"):
+    for method in ("names", "options", "keys", "images", "large", "cut", "silent", "refused", "unfinished", "conformance"):
         yield f"ssh {method}", getattr(suite, method)
 
 

@@ -26,6 +26,7 @@ using sdk::Result;
 using sdk::Status;
 
 constexpr std::chrono::seconds kDefaultLimit(60);
+constexpr std::chrono::seconds kRemoveLimit(1);
 /** A flush may have much to write. */
 constexpr int kFlushPatience = 10;
 /** New files are whole sectors. */
@@ -73,6 +74,27 @@ Status NfsNode::create(sdk::CreateContext& context) {
   INSTAR_CHECK(node.connect(context.call(), Access::kCreate));
   const uint64_t size = sdk::round_up(context.options().number("size"), kSector);
   return node.resize(context.call(), size, INSTAR_PREALLOCATION_OFF, 0, nullptr);
+}
+
+Status NfsNode::remove(sdk::Host, const std::string& filename) {
+  INSTAR_TRY(const Place place, read_place(filename));
+  const Call call(nullptr);
+  INSTAR_TRY(const auto mount, Mount::open(call, place, Access::kRead, kRemoveLimit));
+  const std::string file(place.file());
+  bool plain = false;  // a link stays
+  INSTAR_CHECK(mount->run(
+      call,
+      [&](nfs_context* nfs, nfsfh*, nfs_cb done, void* opaque) {
+        return nfs_lstat64_async(nfs, file.c_str(), done, opaque);
+      },
+      [&](int, const void* data) {
+        plain = S_ISREG(static_cast<const nfs_stat_64*>(data)->nfs_mode);
+      }));
+  if (!plain) return {};
+  INSTAR_CHECK(mount->run(call, [&](nfs_context* nfs, nfsfh*, nfs_cb done, void* opaque) {
+    return nfs_unlink_async(nfs, file.c_str(), done, opaque);
+  }));
+  return {};
 }
 
 Result<std::string> NfsNode::parse_filename(std::string_view filename) {

@@ -19,6 +19,8 @@ class NfsNode {
 
   static sdk::Result<std::unique_ptr<NfsNode>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
+  /** Gives up soon: the server may be what failed. */
+  static sdk::Status remove(sdk::Host host, const std::string& filename);
   static sdk::Result<std::string> parse_filename(std::string_view filename);
 
   NfsNode(sdk::Host host, Place place, std::chrono::seconds limit)

@@ -343,4 +343,15 @@ Result<bool> Session::flush(const Call& call) {
   return true;
 }
 
+Status Session::remove(const Call& call) {
+  const Work work(*this, call, target_.limit);
+  const char* const path = target_.place.path.c_str();
+  sftp_attributes attributes = sftp_lstat(sftp_, path);
+  if (attributes == nullptr) return request_error(work);
+  const bool plain = attributes->type == SSH_FILEXFER_TYPE_REGULAR;
+  sftp_attributes_free(attributes);
+  if (plain && sftp_unlink(sftp_, path) < 0) return request_error(work);
+  return {};
+}
+
 }  // namespace instar::ssh

@@ -41,6 +41,8 @@ class Session {
   sdk::Status grow(const sdk::Call& call, uint64_t size);
   /** False: the server can't. */
   sdk::Result<bool> flush(const sdk::Call& call);
+  /** Removes the file, if its name is no link. */
+  sdk::Status remove(const sdk::Call& call);
   /** The connection is gone, or nobody knows what stands in it. */
   bool broken() const { return broken_; }
 

@@ -26,6 +26,7 @@ using sdk::Result;
 using sdk::Status;
 
 constexpr std::chrono::seconds kDefaultLimit(60);
+constexpr std::chrono::seconds kRemoveLimit(1);
 /** New files are whole sectors. */
 constexpr uint64_t kSector = 512;
 
@@ -70,6 +71,15 @@ Status SshNode::create(sdk::CreateContext& context) {
   INSTAR_CHECK(node.connect(context.call(), O_RDWR | O_CREAT | O_TRUNC));
   const uint64_t size = sdk::round_up(context.options().number("size"), kSector);
   return size > 0 ? node.resize(context.call(), size, 0, 0, nullptr) : Status();
+}
+
+Status SshNode::remove(sdk::Host, const std::string& filename) {
+  INSTAR_TRY(const Given given, given_by(filename));
+  INSTAR_TRY(Target target, read_target(given, kRemoveLimit));
+  const Call call(nullptr);
+  Sessions sessions(std::move(target));
+  INSTAR_CHECK(sessions.open(call, O_RDONLY));
+  return sessions.run(call, [&](Session& session) { return session.remove(call); });
 }
 
 Result<std::string> SshNode::parse_filename(std::string_view filename) {

@@ -18,6 +18,8 @@ class SshNode {
 
   static sdk::Result<std::unique_ptr<SshNode>> open(sdk::OpenContext& context);
   static sdk::Status create(sdk::CreateContext& context);
+  /** Gives up soon: the server may be what failed. */
+  static sdk::Status remove(sdk::Host host, const std::string& filename);
   static sdk::Result<std::string> parse_filename(std::string_view filename);
 
   explicit SshNode(Target target) : sessions_(std::move(target)) {}
