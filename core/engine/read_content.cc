@@ -8,6 +8,7 @@
 #include "core/engine/content_feed.hpp"
 #include "core/engine/crew.hpp"
 #include "core/engine/progress.hpp"
+#include "core/engine/rate_limit.hpp"
 #include "core/engine/ticket_reader.hpp"
 #include "sdk/abi/forward.h"
 
@@ -39,7 +40,8 @@ class ContentReader {
         job_(job),
         walk_(source_options(job), files_),
         feed_(job.content),
-        reader_(call, job.flags) {}
+        reader_(call, job.flags),
+        rate_(job.rate) {}
 
   Status run() {
     INSTAR_TRY(const uint64_t total, walk_.open());
@@ -66,7 +68,10 @@ class ContentReader {
     const Ticket& ticket = worker.ticket;
     if (job_.status_only) return feed_.put_status(ticket);
     const bool zeroes = ticket.kind == TicketKind::kZero;
-    if (!zeroes) INSTAR_CHECK(reader_.read(ticket, worker.data.data()));
+    if (!zeroes) {
+      rate_.take(call_, ticket.length);
+      INSTAR_CHECK(reader_.read(ticket, worker.data.data()));
+    }
     INSTAR_CHECK(feed_.put(ticket, zeroes ? nullptr : worker.data.data()));
     progress_->add(ticket.length);
     return {};
@@ -78,6 +83,7 @@ class ContentReader {
   SourceWalk walk_;
   ContentFeed feed_;
   TicketReader reader_;
+  RateLimit rate_;
   Progress* progress_ = nullptr;
 };
 

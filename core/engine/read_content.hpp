@@ -21,6 +21,7 @@ struct ReadJob {
   uint32_t flags = 0;                 ///< INSTAR_COPY_SALVAGE, INSTAR_COPY_QUIET
   bool status_only = false;           ///< nothing is read: the receiver's bytes are nullptr
   uint32_t workers = 0;               ///< 0 = the engine's choice
+  uint64_t rate = 0;                  ///< bytes of data a second; 0 = no limit
   instar_progress progress{};         ///< in bytes, zeroes too
   instar_content content{};
 };

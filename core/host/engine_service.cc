@@ -141,6 +141,7 @@ class StreamContent {
   explicit StreamContent(const instar_stream_job& wanted) : wanted_(wanted) {
     job_.sources = nodes_of(wanted.sources, wanted.source_count);
     job_.flags = wanted.flags & ~uint32_t{INSTAR_COPY_COMPRESSED};
+    job_.rate = wanted.rate;
   }
   Result<uint64_t> size() const { return engine::content_size(job_.sources); }
   instar_stream_source source(uint64_t size) {

@@ -80,9 +80,10 @@ typedef struct instar_stream_job {
   /* Appended later: an older caller has a smaller struct_size. */
   /** Not NULL: stored under this name by a protocol that uploads; `out` gets nothing. */
   const char* filename;
+  uint64_t rate; /**< bytes of data a second that are read from the sources; 0 = no limit */
 } instar_stream_job;
 
-INSTAR_PIN_SIZE(instar_stream_job, 112);
+INSTAR_PIN_SIZE(instar_stream_job, 120);
 
 enum instar_compare_verdict {
   INSTAR_COMPARE_EQUAL = 0,

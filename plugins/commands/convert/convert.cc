@@ -127,6 +127,7 @@ class Conversion {
     job.format = arguments_.target_format.c_str();
     job.options = arguments_.options ? arguments_.options->c_str() : nullptr;
     job.content = check_.receiver();
+    job.rate = arguments_.rate;
     job.progress = progress.abi();
     OutgoingCall call(&context_.call());
     INSTAR_CHECK(call.status(context_.engine().stream(context_.host().abi(), call.abi(), &job)));
