@@ -299,6 +299,7 @@ Status Opening::unpack_file() {
 }
 
 Node* Opening::opened_file() const {
+  if (node_ != nullptr) return node_->child("file");
   for (const auto& child : children_)
     if (child.name == "file") return child.node.get();
   return nullptr;
