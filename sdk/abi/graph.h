@@ -62,7 +62,9 @@ typedef struct instar_create_spec {
 INSTAR_PIN_SIZE(instar_create_spec, 64);
 
 enum instar_settle_flags {
-  INSTAR_SETTLE_NO_REPLACE = 1u << 0 /**< -EEXIST where there is a file of that name by now */
+  INSTAR_SETTLE_NO_REPLACE = 1u << 0, /**< -EEXIST where there is a file of that name by now */
+  INSTAR_SETTLE_DURABLE =
+      1u << 1 /**< the name is on stable storage before anything done later is */
 };
 
 /** A run of map, chain resolved. */

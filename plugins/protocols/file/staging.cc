@@ -61,6 +61,14 @@ Status take_over(const std::string& staged, const std::string& filename) {
   return {};
 }
 
+/** What was renamed in the file's folder stays so. 0 or an errno. */
+int flush_folder(const std::string& filename) {
+  const size_t slash = filename.rfind('/') + 1;  // 0 without one
+  const std::string folder = slash == 0 ? "." : filename.substr(0, slash);
+  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return fd && ::fsync(fd.get()) == 0 ? 0 : errno;
+}
+
 /** 0 or an errno. */
 int rename_to_free(const std::string& staged, const std::string& filename) {
   if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, filename.c_str(), RENAME_NOREPLACE) == 0)
@@ -94,6 +102,7 @@ Status settle_file(const std::string& staged, const std::string& filename, uint3
     INSTAR_CHECK(take_over(staged, filename));
     if (::rename(staged.c_str(), filename.c_str()) != 0) error = errno;
   }
+  if (error == 0 && (flags & INSTAR_SETTLE_DURABLE) != 0) error = flush_folder(filename);
   if (error != 0) return could_not_create(filename, error);
   return {};
 }

@@ -29,7 +29,7 @@ TEST(Staging, ReplacesAFileAndKeepsItsMode) {
   ASSERT_TRUE(staged) << staged.error().message;
   fill(*staged, "new");
   EXPECT_EQ(dir.content("disk"), "old");
-  ASSERT_TRUE(settle_file(*staged, path, 0));
+  ASSERT_TRUE(settle_file(*staged, path, INSTAR_SETTLE_DURABLE));
   EXPECT_EQ(dir.content("disk"), "new");
   EXPECT_EQ(dir.status("disk").st_mode & 07777, 0640u);
   EXPECT_EQ(count_files(dir), 1u);
