@@ -15,11 +15,11 @@ from table import MIB, ROWS
 
 RESIZED = (
     ("vdi", ""), ("vdi", "static=on"), ("vpc", "force_size=on"), ("vpc", ""), ("vpc", "subformat=fixed,force_size=on"), ("vhdx", "block_size=1M"),
-    ("vhdx", "subformat=fixed,block_size=1M"), ("vmdk", ""), ("vmdk", "zeroed_grain=on"), ("vmdk", "subformat=monolithicFlat"), ("qed", ""),
+    ("vhdx", "subformat=fixed,block_size=1M"), ("vmdk", ""), ("vmdk", "zeroed_grain=on"), ("vmdk", "subformat=monolithicFlat"),
+    ("vmdk", "subformat=twoGbMaxExtentSparse"), ("vmdk", "subformat=twoGbMaxExtentFlat"), ("qed", ""),
     ("qcow", ""), ("parallels", ""), ("parallels", "cluster_size=4k"),
 )
-NOT_RESIZED = tuple(("vmdk", f"subformat={name}", f"A vmdk image of the type '{name}' can't be resized")
-                    for name in ("twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"))
+NOT_RESIZED = (("vmdk", "subformat=streamOptimized", "A vmdk image of the type 'streamOptimized' can't be resized"),)
 REBASED = (("qcow", ""), ("vmdk", ""), ("vmdk", "zeroed_grain=on"), ("vmdk", "subformat=twoGbMaxExtentSparse"))
 MEASURED = (
     "vdi", "vdi static=on", "vdi preallocation=falloc", "vpc", "vpc force_size=on", "vpc subformat=fixed", "vpc preallocation=falloc", "vhdx", "vhdx block_size=1M,log_size=3M",
@@ -58,6 +58,11 @@ class Own:
         yield "parallels, dirty bitmaps", self.bitmaps
         yield "vmdk, a descriptor without a folder", self.no_folder
         yield "vmdk, a long descriptor", self.long_descriptor
+        for options in ("subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat", "subformat=twoGbMaxExtentSparse,zeroed_grain=on",
+                        "subformat=twoGbMaxExtentSparse,adapter_type=lsilogic"):
+            yield f"instar resize, more extents, {options}", lambda folder, options=options: self.more_extents(folder, options)
+        yield "instar resize, extents that can't be made", self.no_extents
+        yield "instar resize, vmdk with a parent", self.child
         yield "vmdk, the directories of a stream", self.stream
         yield "instar create -o preallocation", self.preallocated
         yield "instar create of what no file can be", self.not_made
@@ -99,6 +104,92 @@ class Own:
                 (folder / "patch.raw").write_bytes(data)
                 self.oracle.must("convert", "-n", "-f", "raw", "-O", name, "patch.raw", "image", cwd=folder)
                 yield f"written after {asked}", self.reads(folder, name, data)
+
+    def split(self, folder, size, options, name="image.vmdk"):
+        """An image with data at its beginning and its end, and what it reads as."""
+        self.oracle.must("create", "-q", "-f", "vmdk", "-o", options, name, size, cwd=folder)
+        data = {0: b"first", size - 512: b"last"}
+        self.oracle.io(name, *(f"write -P {text[0]} {offset} 512" for offset, text in data.items()), cwd=folder, options=("-f", "vmdk"))
+        return data
+
+    def same(self, folder, data, size, name="image.vmdk"):
+        """The genuine tool reads this, of this size, and finds its own geometry."""
+        with open(folder / "wanted.raw", "wb") as file:
+            file.truncate(size)
+            for offset, text in data.items():
+                if offset < size:
+                    os.pwrite(file.fileno(), text[:1] * 512, offset)
+        done = self.oracle.run("compare", "-f", "vmdk", "-F", "raw", name, "wanted.raw", cwd=folder)
+        return [] if (done.status, done.out) == (0, "Images are identical.\n") else [str(done)]
+
+    def more_extents(self, folder, options):
+        """Files and descriptor are those that create makes for the size, but for the identity."""
+        def described(name):
+            lines = (folder / name).read_bytes().rstrip(b"\0").splitlines()
+            return [line for line in lines if not line.startswith(b"CID=")]
+
+        data = self.split(folder, 5 * MIB, options)
+        other = folder / "new"
+        sizes = (1 << 30, 2 << 30, 3 << 30, 5 * (1 << 30) + 512, 15 << 30, 15 << 30 | 1 << 20, (4 << 30) + 3 * 512, 4 << 30, MIB, 16 << 30)
+        size = 5 * MIB
+        for wanted in sizes:
+            less = ("--shrink",) if wanted < size else ()
+            done = self.tool.run("resize", "-f", "vmdk", *less, "image.vmdk", wanted, cwd=folder)
+            size = wanted
+            yield f"to {size}", [str(done)] if (done.status, done.out, done.err) != (0, "Image resized.\n", "") else self.same(folder, data, size)
+            data = {offset: text for offset, text in data.items() if offset < size}
+            other.mkdir()
+            self.oracle.must("create", "-q", "-f", "vmdk", "-o", options, other / "image.vmdk", size, cwd=folder)
+            files = [sorted(path.name for path in place.glob("image*")) for place in (folder, other)]
+            yield f"files of {size}", [] if files[0] == files[1] else [str(files)]
+            texts = [described("image.vmdk"), described("new/image.vmdk")]
+            yield f"descriptor of {size}", [] if texts[0] == texts[1] else [str(texts)]
+            shutil.rmtree(other)
+            data[size - 1024] = b"x"
+            self.oracle.io("image.vmdk", f"write -P {b'x'[0]} {size - 1024} 512", cwd=folder, options=("-f", "vmdk"))
+            yield f"written after {size}", self.same(folder, data, size)
+        if "Sparse" in options:
+            checked = self.oracle.run("check", "image.vmdk", cwd=folder)
+            yield "check", [] if checked.status == 0 else [str(checked)]
+
+    def no_extents(self, folder):
+        """Files of others stay, and so does the image."""
+        for kind in ("Sparse", "Flat"):
+            image, letter = f"{kind}.vmdk", "sf"[kind == "Flat"]
+            data = self.split(folder, 1 << 30, f"subformat=twoGbMaxExtent{kind}", image)
+            (folder / f"{kind}-{letter}002.vmdk").write_bytes(b"of somebody else")
+            done = self.tool.run("resize", f"blkdebug::{image}", "5G", cwd=folder)
+            error = f"instar: No further extent can be made beside 'blkdebug::{image}'\n"
+            yield f"{kind}, below a filter", [*([] if (done.status, done.err) == (1, error) else [str(done)]), *self.same(folder, data, 1 << 30, image)]
+            for size, what in ((7 << 30, "no room for a new one"), (5 << 29, "no room for the old one")):
+                before = sorted(path.name for path in folder.iterdir())
+                limit = (3 << 29 if kind == "Flat" else 1 << 17) >> 9
+                line = f"trap '' XFSZ; ulimit -f {limit}; exec {self.tool.program} resize -f vmdk {image} {size}"
+                done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
+                left = sorted(path.name for path in folder.iterdir())
+                yield f"{kind}, {what}", [] if done.returncode == 1 and left == before else [str(done), str(left)]
+                yield f"{kind}, {what}, its content", self.same(folder, data, 1 << 30, image)
+            self.tool.must("resize", "-f", "vmdk", image, "5G", cwd=folder)
+            yield f"{kind}, numbers that are free", self.same(folder, data, 5 << 30, image)
+            names = sorted(path.name for path in folder.glob(f"{kind}-*"))
+            sound = names == [f"{kind}-{letter}00{number}.vmdk" for number in (1, 2, 3, 4)] and (folder / names[1]).read_bytes() == b"of somebody else"
+            yield f"{kind}, the file of somebody else", [] if sound else [str(names)]
+            (folder / f"link-{image}").symlink_to(image)
+            self.tool.must("resize", "-f", "vmdk", f"link-{image}", "15G", cwd=folder)
+            yield f"{kind}, through a link", self.same(folder, data, 15 << 30, image)
+
+    def child(self, folder):
+        """Behind a shorter parent it reads as zeroes; over a longer one it can't grow."""
+        for kind in ("monolithicSparse", "twoGbMaxExtentSparse"):
+            data = self.split(folder, 1 << 30, f"subformat={kind}", "base.vmdk")
+            self.oracle.must("create", "-q", "-f", "vmdk", "-o", f"subformat={kind}", "-b", "base.vmdk", "-F", "vmdk", "child.vmdk", cwd=folder)
+            self.tool.must("resize", "-f", "vmdk", "child.vmdk", "5G", cwd=folder)
+            yield f"{kind}, longer", self.same(folder, data, 5 << 30, "child.vmdk")
+            self.tool.must("resize", "-f", "vmdk", "--shrink", "child.vmdk", "100M", cwd=folder)
+            yield f"{kind}, shorter", self.same(folder, data, 100 * MIB, "child.vmdk")
+            done = self.tool.run("resize", "-f", "vmdk", "child.vmdk", "5G", cwd=folder)
+            sound = (done.status, done.err) == (1, "instar: An image can't grow over a parent that is longer than it\n")
+            yield f"{kind}, over a longer parent", [*([] if sound else [str(done)]), *self.same(folder, data, 100 * MIB, "child.vmdk")]
 
     def stream(self, folder):
         """The header names the one in front, as inspectors of clouds want it; the end is for readers of pipes, and there is one only."""

@@ -3,12 +3,18 @@
  *
  * POWER_FILES names them, separated by ':'; POWER_LOG is where the records go. A record is a kind ('w' write, 'z' zeroes,
  * 's' a new size, 'f' flush), the file's number, its offset (of 's': the size) and length, all as 64-bit numbers in the
- * machine's order; a write's bytes follow. */
+ * machine's order; a write's bytes follow.
+ *
+ * POWER_FOLDER, if it is there, is a folder: of the files that are made in it all is recorded, too, and that they are made
+ * ('c'; the name follows, and length is its), renamed ('r': both names, with a NUL between) and removed ('u'), and that the
+ * folder is flushed ('d'). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { MOST_FILES = 8 };
+enum { MOST_FILES = 64 };
 
 static struct {
   dev_t device;
@@ -25,6 +31,7 @@ static struct {
 } files[MOST_FILES];
 static int file_count;
 static FILE* record_file;
+static const char* folder;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -42,6 +49,7 @@ __attribute__((constructor)) static void start(void) {
     files[file_count++].inode = st.st_ino;
   }
   free(copy);
+  folder = getenv("POWER_FOLDER");
   record_file = fopen(log, "wb");
   if (record_file == NULL) abort();
 }
@@ -152,6 +160,85 @@ int posix_fallocate(int fd, off_t offset, off_t length) {
 int fdatasync(int fd) {
   RECORDED(REAL(fdatasync)(fd), put('f', number, 0, 0));
 }
+
+static void put_names(char kind, int number, const char* names, size_t length) {
+  put(kind, number, 0, length);
+  if (fwrite(names, length, 1, record_file) != 1) abort();
+}
+
+/** The name of a file in the folder; NULL of others. */
+static const char* name_in_folder(const char* path, char* resolved) {
+  char parent[PATH_MAX];
+  if (folder == NULL || record_file == NULL || strlen(path) >= sizeof parent) return NULL;
+  const char* slash = strrchr(path, '/');
+  const char* name = slash == NULL ? path : slash + 1;
+  snprintf(parent, sizeof parent, "%.*s", slash == NULL ? 1 : (int)(name - path),
+           slash == NULL ? "." : path);
+  return realpath(parent, resolved) != NULL && strcmp(resolved, folder) == 0 ? name : NULL;
+}
+
 int fsync(int fd) {
+  char path[64], target[PATH_MAX] = "";
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  const int is_folder = folder != NULL && record_file != NULL &&
+                        readlink(path, target, sizeof target - 1) > 0 &&
+                        strcmp(target, folder) == 0;
+  if (is_folder) put('d', 0, 0, 0);
   RECORDED(REAL(fsync)(fd), put('f', number, 0, 0));
+}
+
+static int note_opened(int fd, const char* path, int flags) {
+  char resolved[PATH_MAX];
+  struct stat st;
+  const char* name = fd >= 0 && (flags & O_CREAT) != 0 ? name_in_folder(path, resolved) : NULL;
+  if (name == NULL || number_of(fd) >= 0 || fstat(fd, &st) != 0) return fd;
+  if (file_count == MOST_FILES) abort();
+  files[file_count].device = st.st_dev;
+  files[file_count].inode = st.st_ino;
+  put_names('c', file_count++, name, strlen(name));
+  return fd;
+}
+
+static mode_t mode_of(int flags, va_list more) {
+  return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+}
+
+int open64(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_of(flags, more);
+  va_end(more);
+  return note_opened(REAL(open64)(path, flags, mode), path, flags);
+}
+int open(const char* path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_of(flags, more);
+  va_end(more);
+  return note_opened(REAL(open)(path, flags, mode), path, flags);
+}
+
+static int note_renamed(int result, const char* from, const char* to) {
+  char resolved[PATH_MAX], names[2 * PATH_MAX];
+  const char* old_name = result == 0 ? name_in_folder(from, resolved) : NULL;
+  const char* new_name = old_name != NULL ? name_in_folder(to, resolved) : NULL;
+  if (new_name == NULL) return result;
+  const int length = snprintf(names, sizeof names, "%s%c%s", old_name, 0, new_name);
+  put_names('r', 0, names, (size_t)length);
+  return result;
+}
+
+int rename(const char* from, const char* to) {
+  return note_renamed(REAL(rename)(from, to), from, to);
+}
+int renameat2(int old_folder, const char* from, int new_folder, const char* to, unsigned flags) {
+  return note_renamed(REAL(renameat2)(old_folder, from, new_folder, to, flags), from, to);
+}
+
+int unlink(const char* path) {
+  char resolved[PATH_MAX];
+  const char* name = name_in_folder(path, resolved);
+  const int result = REAL(unlink)(path);
+  if (result == 0 && name != NULL) put_names('u', 0, name, strlen(name));
+  return result;
 }

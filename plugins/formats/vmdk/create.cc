@@ -20,11 +20,17 @@ using sdk::Status;
 
 namespace {
 
-constexpr uint64_t kSplitBytes = 0x80000000;
 constexpr uint64_t kTableSectors = kEntriesPerTable * sizeof(uint32_t) / kSector;
 constexpr uint64_t kMostBytes =
     uint64_t{kMostL1Entries} * kEntriesPerTable * kGrainSectors * kSector;
 constexpr size_t kEntriesAtOnce = 64u << 10;
+
+/** Without its folder. */
+std::string base_name(const std::string& image) {
+  return image.substr(image.find_last_of('/') + 1);
+}
+
+}  // namespace
 
 Result<Subformat> read_subformat(const std::string& name) {
   for (const char* known : {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse",
@@ -34,6 +40,8 @@ Result<Subformat> read_subformat(const std::string& name) {
                        name == "streamOptimized"};
   return fail(EINVAL, "invalid parameter value: ", name);
 }
+
+namespace {
 
 Result<std::string> read_adapter(const std::string& name) {
   for (const char* known : {"ide", "buslogic", "lsilogic", "legacyESX"})
@@ -108,6 +116,18 @@ std::string extent_line(const Plan& plan, const std::string& name, uint64_t size
   return sdk::cat("RW ", sdk::div_up(size, kSector),
                   plan.subformat.flat ? " FLAT \"" : " SPARSE \"", name,
                   plan.subformat.flat ? "\" 0\n" : "\"\n");
+}
+
+std::string extent_name(const Plan& plan, const std::string& image, uint64_t number) {
+  const std::string base = base_name(image);
+  const size_t dot = std::min(base.rfind('.'), base.size());
+  std::string middle = "-flat";
+  if (plan.subformat.split) {
+    const std::string digits = std::to_string(number);
+    middle = sdk::cat(plan.subformat.flat ? "-f" : "-s",
+                      std::string(digits.size() < 3 ? 3 - digits.size() : 0, '0'), digits);
+  }
+  return base.substr(0, dot) + middle + base.substr(dot);
 }
 
 namespace {
@@ -188,72 +208,43 @@ Status create_sparse(const Call& call, const Plan& plan, HostFile& file, uint64_
   return write_directory(call, file, shape, header.gd_offset, first);
 }
 
-/** The files of one image, beside each other. */
-class Creator {
- public:
-  Creator(const sdk::CreateContext& context, Plan& plan) : context_(context), plan_(plan) {
-    const std::string name = context.filename();
-    const size_t cut = name.find_last_of('/');
-    base_ = cut == std::string::npos ? name : name.substr(cut + 1);
-    const size_t dot = base_.rfind('.');
-    stem_ = base_.substr(0, dot);
-    if (dot != std::string::npos) suffix_ = base_.substr(dot);
-  }
-
-  Status run() {
-    const Subformat& kind = plan_.subformat;
-    INSTAR_TRY(const sdk::NodeRef node, context_.create_file());
-    INSTAR_TRY(HostFile file, HostFile::open(node, true));
-    const bool monolithic = !kind.flat && !kind.split;
-    if (monolithic) INSTAR_CHECK(make_extent(file, base_, plan_.size));
-    if (plan_.descriptor.parent_file) {
-      INSTAR_TRY(plan_.descriptor.parent_cid,
-                 cid_of_parent(context_.host(), context_.call(), context_.filename(),
-                               *plan_.descriptor.parent_file));
-    }
-    const uint64_t most = kind.split ? kSplitBytes : plan_.size;
-    for (uint64_t made = 0, number = 1; !monolithic && made < plan_.size; ++number) {
-      const uint64_t size = std::min(plan_.size - made, most);
-      const std::string name = extent_name(number);
-      INSTAR_TRY(const sdk::NodeRef extent, context_.create_file(name.c_str()));
-      INSTAR_TRY(HostFile extent_file, HostFile::open(extent, true));
-      INSTAR_CHECK(make_extent(extent_file, name, size));
-      made += size;
-    }
-    if (!monolithic) {
-      const std::string text = to_text(plan_.descriptor);
-      return file.write(context_.call(), 0, text.data(), text.size());
-    }
-    INSTAR_TRY(const std::string text, descriptor_inside(plan_));
-    return file.write(context_.call(), kDescriptorSector * kSector, text.data(), text.size());
-  }
-
- private:
-  std::string extent_name(uint64_t number) const {
-    if (!plan_.subformat.split) return stem_ + "-flat" + suffix_;
-    std::string digits = std::to_string(number);
-    digits.insert(0, digits.size() < 3 ? 3 - digits.size() : 0, '0');
-    return stem_ + (plan_.subformat.flat ? "-f" : "-s") + digits + suffix_;
-  }
-  Status make_extent(HostFile& file, const std::string& name, uint64_t size) {
-    plan_.descriptor.extent_lines += extent_line(plan_, name, size);
-    if (plan_.subformat.flat) return file.resize(context_.call(), size, plan_.preallocation);
-    return create_sparse(context_.call(), plan_, file, size);
-  }
-
-  const sdk::CreateContext& context_;
-  Plan& plan_;
-  std::string base_;
-  std::string stem_;
-  std::string suffix_;
-};
-
 }  // namespace
+
+Status make_extent(const Call& call, const Plan& plan, HostFile& file, uint64_t size) {
+  if (plan.subformat.flat) return file.resize(call, size, plan.preallocation);
+  return create_sparse(call, plan, file, size);
+}
 
 Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(Plan plan, read_options(context.options(), context.options().number("size")));
   INSTAR_CHECK(check_places(plan));
-  return Creator(context, plan).run();
+  const Subformat& kind = plan.subformat;
+  const std::string image = context.filename();
+  INSTAR_TRY(const sdk::NodeRef node, context.create_file());
+  INSTAR_TRY(HostFile file, HostFile::open(node, true));
+  const bool monolithic = !kind.flat && !kind.split;
+  const auto make = [&](HostFile& extent, const std::string& name, uint64_t size) {
+    plan.descriptor.extent_lines += extent_line(plan, name, size);
+    return make_extent(context.call(), plan, extent, size);
+  };
+  if (monolithic) INSTAR_CHECK(make(file, base_name(image), plan.size));
+  if (plan.descriptor.parent_file) {
+    INSTAR_TRY(plan.descriptor.parent_cid,
+               cid_of_parent(context.host(), context.call(), image, *plan.descriptor.parent_file));
+  }
+  const uint64_t most = kind.split ? kSplitBytes : plan.size;
+  for (uint64_t made = 0, number = 1; !monolithic && made < plan.size; ++number) {
+    const uint64_t size = std::min(plan.size - made, most);
+    const std::string name = extent_name(plan, image, number);
+    INSTAR_TRY(const sdk::NodeRef extent, context.create_file(name.c_str()));
+    INSTAR_TRY(HostFile extent_file, HostFile::open(extent, true));
+    INSTAR_CHECK(make(extent_file, name, size));
+    made += size;
+  }
+  INSTAR_TRY(const std::string text,
+             monolithic ? descriptor_inside(plan) : Result<std::string>(to_text(plan.descriptor)));
+  return file.write(context.call(), monolithic ? kDescriptorSector * kSector : 0, text.data(),
+                    text.size());
 }
 
 /** Of an image in several files it is that of the extents. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/formats/vmdk/descriptor.hpp"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -78,26 +79,6 @@ std::string replace_parent(std::string_view text, std::string_view name, uint32_
   return changed;
 }
 
-std::string replace_size(std::string_view text, uint64_t before, uint64_t after) {
-  std::string changed(text);
-  const auto replace = [&](std::string_view prefix, const std::string& old,
-                           const std::string& value) {
-    const size_t at = changed.find(sdk::cat(prefix, old));
-    if (at != changed.npos) changed.replace(at + prefix.size(), old.size(), value);
-  };
-  replace("RW ", sdk::cat(before, " "), sdk::cat(after, " "));
-  const auto number = [&](std::string_view name) {
-    const std::string digits = find_quoted(text, sdk::cat(name, " =")).value_or("");
-    return std::strtoull(digits.c_str(), nullptr, 10);
-  };
-  const uint64_t cylinder = number("ddb.geometry.heads") * number("ddb.geometry.sectors");
-  constexpr std::string_view kCylinders = "ddb.geometry.cylinders = \"";
-  if (cylinder != 0)
-    replace(kCylinders, sdk::cat(number("ddb.geometry.cylinders"), "\""),
-            sdk::cat(after / cylinder, "\""));
-  return changed;
-}
-
 Result<std::vector<ExtentLine>> parse_extents(std::string_view text) {
   std::vector<ExtentLine> extents;
   for (size_t begin = 0; begin < text.size();) {
@@ -112,11 +93,69 @@ Result<std::vector<ExtentLine>> parse_extents(std::string_view text) {
       if (!complete(type, fields, flat_offset))
         return fail(EINVAL, "Invalid extent line: ", text.substr(begin, end - begin));
       if (sectors > 0 && known(type))
-        extents.push_back({sectors, type, file, std::max<int64_t>(flat_offset, 0)});
+        extents.push_back({sectors, type, file, std::max<int64_t>(flat_offset, 0), begin, end});
     }
     begin = end + 1;
   }
   return extents;
+}
+
+namespace {
+
+/** "RW 100 SPARSE …" with another number. */
+std::string with_sectors(std::string line, uint64_t sectors) {
+  constexpr std::string_view kBlanks = " \t";
+  const size_t access = line.find_first_not_of(kBlanks);
+  const size_t begin = line.find_first_not_of(kBlanks, line.find_first_of(kBlanks, access));
+  const size_t end = line.find_first_of(kBlanks, begin);
+  if (end == line.npos) return line;
+  return line.replace(begin, end - begin, std::to_string(sectors));
+}
+
+/** Cylinders are as many as fit, by the heads and sectors that there are. */
+void replace_geometry(std::string& text, uint64_t sectors) {
+  const auto number = [&](std::string_view name) {
+    const std::string digits = find_quoted(text, sdk::cat(name, " =")).value_or("");
+    return std::strtoull(digits.c_str(), nullptr, 10);
+  };
+  const uint64_t cylinder = number("ddb.geometry.heads") * number("ddb.geometry.sectors");
+  constexpr std::string_view kCylinders = "ddb.geometry.cylinders = \"";
+  const size_t begin = text.find(kCylinders);
+  const size_t end = begin == text.npos ? begin : text.find('"', begin + kCylinders.size());
+  if (cylinder == 0 || end == text.npos) return;
+  text.replace(begin, end + 1 - begin, sdk::cat(kCylinders, sectors / cylinder, '"'));
+}
+
+}  // namespace
+
+Result<std::string> replace_extents(std::string_view text, const ExtentChange& change) {
+  INSTAR_TRY(const auto lines, parse_extents(text));
+  const size_t kept = std::min(change.kept, lines.size());
+  const size_t heading = text.find("# Extent description");
+  const size_t none =
+      heading == text.npos ? text.size() : std::min(text.find('\n', heading), text.size());
+  size_t at = kept == 0 ? none : lines[kept - 1].end;
+  std::string changed(text.substr(0, kept == 0 ? at : lines[kept - 1].begin));
+  if (kept != 0)
+    changed +=
+        with_sectors(std::string(text.substr(lines[kept - 1].begin, at - lines[kept - 1].begin)),
+                     change.sectors);
+  if (!change.added.empty())
+    changed += sdk::cat('\n', change.added.substr(0, change.added.size() - 1));
+  for (size_t i = kept; i < lines.size(); ++i) {
+    changed += text.substr(at, lines[i].begin - at);
+    at = std::min(lines[i].end + 1, text.size());
+  }
+  changed += text.substr(at);
+  replace_geometry(changed, change.total);
+  INSTAR_TRY(const auto found, parse_extents(changed));
+  const auto added =
+      static_cast<size_t>(std::count(change.added.begin(), change.added.end(), '\n'));
+  const bool sound =
+      found.size() == kept + added &&
+      (kept == 0 || static_cast<uint64_t>(found[kept - 1].sectors) == change.sectors);
+  if (!sound) return fail(EINVAL, "The image's descriptor is not one that can be changed");
+  return changed;
 }
 
 std::string to_text(const NewDescriptor& descriptor) {

@@ -17,6 +17,8 @@ struct ExtentLine {
   std::string type;
   std::string file;
   int64_t flat_offset = 0;  ///< sectors; FLAT
+  size_t begin = 0;         ///< where the line lies in the text, without the newline
+  size_t end = 0;
 };
 
 /** What is in quotes behind `name`, a '=' and a quote; nullopt if it isn't there. */
@@ -28,10 +30,19 @@ std::optional<uint32_t> find_cid(std::string_view text, std::string_view name);
 std::string replace_cid(std::string_view text, uint32_t cid);
 /** The same text of an image with another parent; none if `name` is empty. */
 std::string replace_parent(std::string_view text, std::string_view name, uint32_t cid);
-/** The same text of an image whose only extent has another size, in sectors. */
-std::string replace_size(std::string_view text, uint64_t before, uint64_t after);
 /** Lines that are no extents are passed over, as QEMU does. */
 sdk::Result<std::vector<ExtentLine>> parse_extents(std::string_view text);
+
+/** Another size of an image. */
+struct ExtentChange {
+  size_t kept = 0;       ///< so many extents stay, the first ones
+  uint64_t sectors = 0;  ///< of the last of those, then
+  std::string added;     ///< whole lines of further extents
+  uint64_t total = 0;    ///< sectors of the disk
+};
+/** The same text with other extents, and the geometry of the other size. EINVAL where the lines are
+ * such that it would be read as something else. */
+sdk::Result<std::string> replace_extents(std::string_view text, const ExtentChange& change);
 
 struct NewDescriptor {
   uint32_t cid = 0;

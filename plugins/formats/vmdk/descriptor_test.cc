@@ -56,6 +56,44 @@ TEST(Descriptor, TheParentIsReplaced) {
   EXPECT_EQ(replace_parent("parentFileNameHint=\"a", "b", 2), "parentFileNameHint=\"b");
 }
 
+constexpr const char* kSplit =
+    "# Disk DescriptorFile\n# Extent description\nRW 4 SPARSE \"a-s001\"\n  RW \t4 SPARSE "
+    "\"a-s002\"\r\n"
+    "RW 4 SPARSE \"a-s003\"\n\nddb.geometry.cylinders = \"12\"\nddb.geometry.heads = \"2\"\n"
+    "ddb.geometry.sectors = \"3\"\n";
+
+std::string changed(std::string_view text, const ExtentChange& change) {
+  const auto result = replace_extents(text, change);
+  return result ? *result : result.error().message;
+}
+
+TEST(Descriptor, ExtentsAreAdded) {
+  EXPECT_EQ(
+      changed(kSplit, {3, 9, "RW 5 SPARSE \"a-s004\"\nRW 6 SPARSE \"a-s005\"\n", 60}),
+      "# Disk DescriptorFile\n# Extent description\nRW 4 SPARSE \"a-s001\"\n"
+      "  RW \t4 SPARSE \"a-s002\"\r\nRW 9 SPARSE \"a-s003\"\nRW 5 SPARSE \"a-s004\"\n"
+      "RW 6 SPARSE \"a-s005\"\n\nddb.geometry.cylinders = \"10\"\nddb.geometry.heads = \"2\"\n"
+      "ddb.geometry.sectors = \"3\"\n");
+  const std::string line = "RW 5 SPARSE \"a\"\n";
+  EXPECT_EQ(changed("# Extent description\n\nddb\n", {0, 0, line, 5}),
+            "# Extent description\nRW 5 SPARSE \"a\"\n\nddb\n");
+  EXPECT_EQ(changed("version=1", {0, 0, line, 5}), "version=1\nRW 5 SPARSE \"a\"");
+}
+
+TEST(Descriptor, ExtentsAreDropped) {
+  EXPECT_EQ(changed(kSplit, {2, 77, "", 81}),
+            "# Disk DescriptorFile\n# Extent description\nRW 4 SPARSE \"a-s001\"\n"
+            "  RW \t77 SPARSE \"a-s002\"\r\n\nddb.geometry.cylinders = \"13\"\n"
+            "ddb.geometry.heads = \"2\"\nddb.geometry.sectors = \"3\"\n");
+  EXPECT_EQ(changed("RW 4 SPARSE \"a\"\nRW 4 SPARSE \"b\"", {1, 3, "", 3}), "RW 3 SPARSE \"a\"\n");
+}
+
+TEST(Descriptor, LinesThatWouldBeReadAsOthersAreNotChanged) {
+  const std::string refused = "The image's descriptor is not one that can be changed";
+  EXPECT_EQ(changed(kSplit, {3, 4, "RW 5 SPARSE \"a\nb\"\n", 17}), refused);
+  EXPECT_EQ(changed("RW\n100 SPARSE \"a\"\n", {1, 50, "", 50}), refused);
+}
+
 TEST(Descriptor, ItIsRecognised) {
   EXPECT_EQ(probe("# Disk DescriptorFile\nversion=1\n"), 100);
   EXPECT_EQ(probe("  \r\n#x\r\nversion=3\r\n"), 100);

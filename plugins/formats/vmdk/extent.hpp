@@ -44,10 +44,11 @@ class SparseMap : public sdk::BlockMap<GrainTable> {
 };
 
 struct Extent {
-  std::string type;      ///< of its line in the descriptor; "" for the image's own file
-  std::string filename;  ///< as info prints it
-  uint64_t begin = 0;    ///< guest bytes
-  uint64_t size = 0;     ///< bytes
+  std::string type;       ///< of its line in the descriptor; "" for the image's own file
+  std::string filename;   ///< as info prints it
+  std::string reference;  ///< the same as the descriptor has it; "" for the image's own file
+  uint64_t begin = 0;     ///< guest bytes
+  uint64_t size = 0;      ///< bytes
   std::unique_ptr<SparseMap> sparse;  ///< nullptr: flat
   sdk::HostFile flat;
   uint64_t flat_offset = 0;  ///< bytes
@@ -55,6 +56,16 @@ struct Extent {
 
   uint64_t end() const { return begin + size; }
   bool compressed() const { return sparse && sparse->layout().compressed; }
+  /** One as create makes them. @param flat of which kind */
+  bool is_plain(bool flat) const {
+    if (flat || !sparse) return flat && !sparse && type == "FLAT";
+    const bool hosted = !compressed() && sparse->layout().table_entries <= kEntriesPerTable;
+    return hosted && (own_file || type == "SPARSE");
+  }
+  /** It gets another size, `to` bytes of the disk, and is flushed. What it grows by reads as zeroes.
+   * @param mode enum instar_preallocation */
+  sdk::Status grow(const sdk::Call& call, uint64_t to, uint32_t mode);
+  sdk::Status shrink(const sdk::Call& call, uint64_t to);
   sdk::HostFile& file() { return sparse ? sparse->host_file() : flat; }
 };
 

@@ -75,6 +75,9 @@ class GrainTable {
    * the old size or the new one. */
   sdk::Status grow(const sdk::Call& call, uint64_t sectors);
   sdk::Status shrink(const sdk::Call& call, uint64_t sectors);
+  /** After grow, and what was reserved since then, when the file had `end` bytes: as if neither had
+   * happened. */
+  sdk::Status take_back(const sdk::Call& call, uint64_t sectors, uint64_t end);
 
  private:
   static constexpr uint64_t kCacheBytes = 4u << 20;

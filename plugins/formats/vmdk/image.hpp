@@ -18,6 +18,9 @@
 
 namespace instar::vmdk {
 
+struct Plan;
+class FilesBeside;
+
 class Image {
  public:
   static sdk::Result<std::unique_ptr<Image>> open(sdk::OpenContext& context);
@@ -56,19 +59,35 @@ class Image {
 
  private:
   explicit Image(const sdk::OpenContext& context)
-      : flags_(context.flags()), host_(context.host()), filename_(context.filename()) {}
+      : flags_(context.flags()),
+        host_(context.host()),
+        opener_(context.opener()),
+        filename_(context.filename()) {}
   sdk::Status open_first_file(sdk::OpenContext& context);
   sdk::Status open_descriptor(sdk::OpenContext& context, uint64_t offset);
   sdk::Status open_extent(sdk::OpenContext& context, const ExtentLine& line);
-  sdk::Status add_sparse(sdk::OpenContext& context, sdk::HostFile file, const GrainLayout& layout,
-                         Extent extent);
+  sdk::Status add_sparse(sdk::HostFile file, const GrainLayout& layout, Extent extent);
   sdk::Status open_backing(sdk::OpenContext& context);
+  sdk::Status show_backing(Extent& extent) const;
   sdk::Result<std::string> descriptor_text(const sdk::Call& call);
   sdk::Status write_descriptor(const sdk::Call& call, std::string text);
   sdk::Status begin_change(const sdk::Call& call);
-  sdk::Status check_resizes() const;
-  sdk::Status resize_flat(const sdk::Call& call, uint64_t size, uint32_t mode);
-  sdk::Status write_size(const sdk::Call& call, uint64_t size);
+  sdk::Status check_resizes(uint64_t size) const;
+  sdk::Status check_parent() const;
+  uint64_t most_of_last() const;
+  sdk::Result<Plan> plan_of_extents(uint32_t mode) const;
+  sdk::Status grow(const sdk::Call& call, uint64_t size, uint32_t mode);
+  sdk::Status open_extents(const sdk::Call& call, const std::string& lines);
+  sdk::Status shrink(const sdk::Call& call, uint64_t size);
+  /** The descriptor, as it is and as it is going to be. */
+  struct Texts {
+    std::string before, after;
+  };
+  sdk::Result<Texts> changed_text(const sdk::Call& call, const ExtentChange& change);
+  sdk::Status change_text(const sdk::Call& call, const Texts& texts);
+  sdk::Status replace_file(const sdk::Call& call, const FilesBeside& files,
+                           const std::string& staged, const std::string& text);
+  instar_open_args late_arguments() const;
 
   /** In an extent, where it has so many sectors; else it is a file. */
   bool has_descriptor_inside() const { return descriptor_offset_ != 0; }
@@ -84,6 +103,7 @@ class Image {
 
   const uint32_t flags_;
   const sdk::Host host_;
+  const instar_opener* const opener_;  ///< until close
   const std::string filename_;
   sdk::HostFile file_;
   uint64_t descriptor_offset_ = 0;  ///< bytes
@@ -91,6 +111,8 @@ class Image {
   uint32_t cid_ = 0;
   uint32_t parent_cid_ = 0;
   std::string backing_name_;
+  sdk::NodeRef backing_;
+  bool backing_trusted_ = false;  ///< it is the one that this image was made for
   std::vector<Extent> extents_;
   std::mutex mutex_;  ///< guards changed_ and the descriptor
   bool changed_ = false;

@@ -114,7 +114,7 @@ Status Image::open_first_file(sdk::OpenContext& context) {
     Extent extent;
     extent.filename = context.filename();
     extent.own_file = true;
-    INSTAR_CHECK(add_sparse(context, std::move(file), found.layout, std::move(extent)));
+    INSTAR_CHECK(add_sparse(std::move(file), found.layout, std::move(extent)));
   }
   descriptor_offset_ = kEmbeddedDescriptor;
   return {};
@@ -148,6 +148,7 @@ Status Image::open_extent(sdk::OpenContext& context, const ExtentLine& line) {
   INSTAR_TRY(HostFile file, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
   Extent extent;
   extent.type = line.type;
+  extent.reference = line.file;
   extent.filename = name_beside(context.filename(), line.file);
   if (flat) {
     if (line.sectors > INT64_MAX / static_cast<int64_t>(kSector) ||
@@ -164,21 +165,20 @@ Status Image::open_extent(sdk::OpenContext& context, const ExtentLine& line) {
   if (line.type == "SESPARSE") {
     if (context.writable()) return fail(EACCES, "No write support for seSparse images available");
     INSTAR_TRY(const GrainLayout layout, read_se_sparse_header(context.call(), file));
-    return add_sparse(context, std::move(file), layout, std::move(extent));
+    return add_sparse(std::move(file), layout, std::move(extent));
   }
   const bool writable = context.writable() && !context.has_flag(INSTAR_OPEN_NO_IO);
   INSTAR_TRY(const SparseExtentFile found, read_sparse_header(context.call(), file, writable));
   // An extent of extents could be one of itself.
   if (found.embedded_descriptor) return fail(EINVAL, "Image not in VMDK format");
   if (found.layout.compressed) create_type_ = "streamOptimized";
-  return add_sparse(context, std::move(file), found.layout, std::move(extent));
+  return add_sparse(std::move(file), found.layout, std::move(extent));
 }
 
-Status Image::add_sparse(sdk::OpenContext& context, HostFile file, const GrainLayout& layout,
-                         Extent extent) {
+Status Image::add_sparse(HostFile file, const GrainLayout& layout, Extent extent) {
   std::unique_ptr<sdk::CodecPool> codec;
   if (layout.compressed) {
-    INSTAR_TRY(codec, open_grain_codec(context.host()));
+    INSTAR_TRY(codec, open_grain_codec(host_));
   }
   extent.begin = size();
   extent.size = layout.sectors * kSector;
@@ -197,12 +197,17 @@ Status Image::open_backing(sdk::OpenContext& context) {
       context.child("backing", INSTAR_CHILD_BACKING, named ? backing_name_.c_str() : nullptr,
                     named ? "vmdk" : nullptr, INSTAR_CHILD_OPTIONAL | INSTAR_CHILD_READ_ONLY));
   if (!node) return {};
-  const bool trusted = cid_of(node) == parent_cid_;
-  for (auto& extent : extents_) {
-    if (!extent.sparse) continue;
-    INSTAR_TRY(HostFile backing, HostFile::open(node, false));
-    extent.sparse->show_backing(std::move(backing), trusted);
-  }
+  backing_ = node;
+  backing_trusted_ = cid_of(node) == parent_cid_;
+  for (auto& extent : extents_)
+    INSTAR_CHECK(show_backing(extent));
+  return {};
+}
+
+Status Image::show_backing(Extent& extent) const {
+  if (!backing_ || !extent.sparse) return {};
+  INSTAR_TRY(HostFile file, HostFile::open(backing_, false));
+  extent.sparse->show_backing(std::move(file), backing_trusted_);
   return {};
 }
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another size of an image with one extent. The header of a sparse one is one sector, and changes at
-// once; that of a flat one is the descriptor.
+// Another size. The header of a sparse extent is one sector, and changes at once; of flat ones the
+// descriptor says it.
+#include <algorithm>
+#include <set>
+
+#include "plugins/formats/vmdk/beside.hpp"
 #include "plugins/formats/vmdk/image.hpp"
 #include "sdk/cpp/preallocation.hpp"
 
@@ -9,6 +13,7 @@ namespace instar::vmdk {
 using sdk::Block;
 using sdk::Call;
 using sdk::fail;
+using sdk::HostFile;
 using sdk::Result;
 using sdk::Status;
 
@@ -99,8 +104,16 @@ Status GrainTable::shrink(const Call& call, uint64_t sectors) {
   return {};
 }
 
+/** What has not reached the tables in the file is of what was reserved. */
+Status GrainTable::take_back(const Call& call, uint64_t sectors, uint64_t end) {
+  INSTAR_CHECK(shrink(call, sectors));
+  next_ = sdk::round_up(end, kSector);
+  return file_.resize(call, next_);
+}
+
 Status SparseMap::resize(const Call& call, uint64_t bytes, uint32_t mode) {
   const uint64_t before = size();
+  uint64_t end = 0;  // of the file
   {
     const std::lock_guard lock(mutex());
     INSTAR_CHECK(begin_change(call));
@@ -109,55 +122,222 @@ Status SparseMap::resize(const Call& call, uint64_t bytes, uint32_t mode) {
     INSTAR_CHECK(bytes > before ? table().grow(call, bytes / kSector)
                                 : table().shrink(call, bytes / kSector));
     set_size(bytes);
+    end = table().file().size();
   }
-  return reserve(call, before, bytes, mode);
+  Status reserved = reserve(call, before, bytes, mode);
+  if (reserved) return {};
+  const std::lock_guard lock(mutex());
+  forget_blocks();
+  if (table().take_back(call, before / kSector, end)) set_size(before);
+  return reserved;
 }
 
-/** Those with one extent that is not packed. */
-Status Image::check_resizes() const {
-  if (parent_cid_ != UINT32_MAX) return fail(ENOTSUP, "An image with a parent can't be resized");
-  const bool flat = create_type_ == "monolithicFlat";
-  if (extents_.size() != 1 || (!flat && create_type_ != "monolithicSparse") ||
-      static_cast<bool>(extents_[0].sparse) == flat)
-    return fail(ENOTSUP, "A vmdk image of the type '", create_type_, "' can't be resized");
+namespace {
+
+size_t changed_sectors(std::string before, std::string after) {
+  const size_t length = sdk::round_up(std::max(before.size(), after.size()), kSector);
+  before.resize(length, '\0');
+  after.resize(length, '\0');
+  size_t changed = 0;
+  for (size_t at = 0; at < length; at += kSector)
+    changed += before.compare(at, kSector, after, at, kSector) != 0 ? 1 : 0;
+  return changed;
+}
+
+}  // namespace
+
+Status Extent::grow(const Call& call, uint64_t to, uint32_t mode) {
+  if (to == size) return {};
+  if (sparse) {
+    INSTAR_CHECK(sparse->resize(call, to, mode));
+  } else {
+    const uint64_t before = flat_offset + size;
+    const uint64_t after = flat_offset + to;
+    // Who shrank it may not have come to an end.
+    const uint64_t stale = std::min(flat.size(), after);
+    if (stale > before) INSTAR_CHECK(flat.write_zeroes(call, before, stale - before, 0));
+    if (after > stale) INSTAR_CHECK(flat.resize(call, after, mode));
+    INSTAR_CHECK(flat.flush(call));
+  }
+  size = to;
   return {};
 }
 
-/** What the descriptor says is true before and after: its file is never shorter than that. */
-Status Image::resize_flat(const Call& call, uint64_t size, uint32_t mode) {
-  Extent& extent = extents_.front();
-  const uint64_t end = extent.flat_offset + size;
-  if (size > extent.size) INSTAR_CHECK(extent.flat.resize(call, end, mode));
-  INSTAR_CHECK(extent.flat.flush(call));
-  INSTAR_CHECK(write_size(call, size));
-  return size < extent.size ? extent.flat.resize(call, end) : Status{};
+Status Extent::shrink(const Call& call, uint64_t to) {
+  if (to == size) return {};
+  INSTAR_CHECK(sparse ? sparse->resize(call, to, INSTAR_PREALLOCATION_OFF)
+                      : flat.resize(call, flat_offset + to));
+  size = to;
+  return {};
 }
 
-Status Image::write_size(const Call& call, uint64_t size) {
+/** Those whose extents are not packed, each in a file of its own. */
+Status Image::check_resizes(uint64_t size) const {
+  const bool flat = create_type_.ends_with("Flat");
+  const bool split = create_type_.starts_with("twoGbMaxExtent");
+  const bool one = create_type_ == "monolithicFlat" || create_type_ == "monolithicSparse";
+  if (!split && (!one || extents_.size() != 1))
+    return fail(ENOTSUP, "A vmdk image of the type '", create_type_, "' can't be resized");
+  std::set<std::string_view> names;
+  for (const auto& extent : extents_)
+    if (!extent.is_plain(flat) || !names.insert(extent.filename).second)
+      return fail(ENOTSUP, "A vmdk image with extents of other kinds can't be resized");
+  return parent_cid_ != UINT32_MAX && size > this->size() ? check_parent() : Status();
+}
+
+/** What an image grows by reads as zeroes: its parent must have nothing there. */
+Status Image::check_parent() const {
+  if (!backing_) return fail(ENOTSUP, "An image can't grow while its parent is not open");
+  INSTAR_TRY(const uint64_t end, backing_.size());
+  if (end <= size()) return {};
+  return fail(ENOTSUP, "An image can't grow over a parent that is longer than it");
+}
+
+/** Bytes that the last extent can have. */
+uint64_t Image::most_of_last() const {
+  if (extents_.empty()) return 0;
+  if (!create_type_.starts_with("twoGbMaxExtent")) return UINT64_MAX;
+  return std::max(extents_.back().size, kSplitBytes);
+}
+
+/** Of extents that are added. */
+Result<Plan> Image::plan_of_extents(uint32_t mode) const {
+  Plan plan;
+  INSTAR_TRY(plan.subformat, read_subformat(create_type_));
+  plan.zeroed_grain =
+      !extents_.empty() && extents_.back().sparse && extents_.back().sparse->layout().zeroed_grains;
+  plan.preallocation = static_cast<instar_preallocation>(mode);
+  return plan;
+}
+
+/**
+ * What the descriptor says is true before and after: it changes behind everything that it says more.
+ * A sparse extent tells its size itself, so that an image that gets more extents may, in between, end
+ * where the last of the old ones does.
+ */
+Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
+  INSTAR_TRY(const Plan plan, plan_of_extents(mode));
+  const FilesBeside files(host_, call, filename_);
+  NewExtents added(files, plan, filename_);
+  const size_t count = extents_.size();
+  const uint64_t begin = count == 0 ? 0 : extents_.back().begin;
+  const uint64_t before = count == 0 ? 0 : extents_.back().size;
+  const uint64_t last = std::min(size - begin, most_of_last());
+  for (uint64_t at = begin + last, number = count + 1; at < size; at += kSplitBytes, ++number)
+    INSTAR_CHECK(added.make(call, number, std::min(size - at, kSplitBytes)));
+  INSTAR_TRY(const Texts texts,
+             changed_text(call, {count, last / kSector, added.lines(), size / kSector}));
+  Status grown = count == 0 ? Status() : extents_.back().grow(call, last, mode);
+  if (grown) grown = open_extents(call, added.lines());
+  if (!grown) {
+    while (extents_.size() > count)
+      extents_.pop_back();
+    if (count != 0) (void)static_cast<bool>(extents_.back().shrink(call, before));
+    return grown;
+  }
+  // Whether what fails now has happened is not known.
+  added.keep();
+  return change_text(call, texts);
+}
+
+/** As the descriptor is going to have them. */
+Status Image::open_extents(const Call& call, const std::string& lines) {
+  const instar_open_args args = late_arguments();
+  sdk::OpenContext context(host_.abi(), call, &args);
+  INSTAR_TRY(const auto added, parse_extents(lines));
+  for (const auto& line : added) {
+    INSTAR_CHECK(open_extent(context, line));
+    INSTAR_CHECK(show_backing(extents_.back()));
+  }
+  return {};
+}
+
+/** The descriptor first: from then on, nothing that is given up belongs to the image. */
+Status Image::shrink(const Call& call, uint64_t size) {
+  const auto count =
+      static_cast<size_t>(&extent_at(std::max<uint64_t>(size, 1) - 1) - extents_.data()) + 1;
+  const uint64_t last = size - extents_[count - 1].begin;
+  INSTAR_TRY(const Texts texts, changed_text(call, {count, last / kSector, "", size / kSector}));
+  INSTAR_CHECK(change_text(call, texts));
+  std::vector<std::string> unused;
+  for (; extents_.size() > count; extents_.pop_back())
+    unused.push_back(extents_.back().reference);
+  INSTAR_CHECK(extents_.back().shrink(call, last));
+  const FilesBeside files(host_, call, filename_);
+  for (const std::string& name : unused)
+    files.remove(name);
+  return {};
+}
+
+Result<Image::Texts> Image::changed_text(const Call& call, const ExtentChange& change) {
+  Texts texts;
+  INSTAR_TRY(texts.before, descriptor_text(call));
+  INSTAR_TRY(texts.after, replace_extents(texts.before, change));
+  if (texts.after.size() <= most_descriptor()) return texts;
+  return fail(EFBIG, "The descriptor of so many extents is too long");
+}
+
+/** One that is all in one sector changes there; another replaces the file where it can. Either happens
+ * at once. */
+Status Image::change_text(const Call& call, const Texts& texts) {
   const std::lock_guard lock(mutex_);
-  INSTAR_TRY(const std::string text, descriptor_text(call));
-  INSTAR_CHECK(
-      write_descriptor(call, replace_size(text, extents_.front().size / kSector, size / kSector)));
+  const FilesBeside files(host_, call, filename_);
+  if (!has_descriptor_inside() && changed_sectors(texts.before, texts.after) > 1) {
+    auto staged = files.stage();
+    if (staged) return replace_file(call, files, *staged, texts.after);
+    if (staged.error().code != ENOTSUP) return std::move(staged).error();
+  }
+  INSTAR_CHECK(file_.flush(call));
+  INSTAR_CHECK(write_descriptor(call, texts.after));
   return file_.flush(call);
+}
+
+/** It is open, and locked, before it is seen. */
+Status Image::replace_file(const Call& call, const FilesBeside& files, const std::string& staged,
+                           const std::string& text) {
+  const auto fill = [&]() -> Result<HostFile> {
+    const instar_open_args args = late_arguments();
+    const sdk::OpenContext context(host_.abi(), call, &args);
+    INSTAR_TRY(const sdk::NodeRef node,
+               context.child("descriptor", INSTAR_CHILD_FILE, staged.c_str(), nullptr,
+                             INSTAR_CHILD_PROTOCOL | INSTAR_CHILD_USER_NAME));
+    INSTAR_TRY(HostFile file, HostFile::open(node, !context.has_flag(INSTAR_OPEN_NO_FLUSH)));
+    INSTAR_CHECK(file.write(call, 0, text.data(), text.size()));
+    INSTAR_CHECK(file.flush(call));
+    return file;
+  };
+  auto file = fill();
+  if (!file) {
+    files.remove_staged(staged);
+    return std::move(file).error();
+  }
+  Status settled = files.settle(staged);
+  if (settled)
+    file_ = *std::move(file);
+  else
+    files.remove_staged(staged);
+  return settled;
+}
+
+/** For children that are opened when the image is open already. */
+instar_open_args Image::late_arguments() const {
+  instar_open_args args{};
+  args.struct_size = sizeof args;
+  args.flags = flags_;
+  args.filename = filename_.c_str();
+  args.opener = opener_;
+  return args;
 }
 
 Status Image::resize(const Call& call, uint64_t size, uint32_t mode, uint32_t,
                      const instar_progress*) {
-  INSTAR_CHECK(check_resizes());
-  INSTAR_CHECK(sdk::check_file_preallocation(mode));
   if (size > INT64_MAX - (kSector - 1)) return fail(EINVAL, "The image size is too large");
   size = sdk::round_up(size, kSector);
-  Extent& extent = extents_.front();
-  if (size == extent.size) return {};
+  INSTAR_CHECK(check_resizes(size));
+  INSTAR_CHECK(sdk::check_file_preallocation(mode));
+  if (size == this->size()) return {};
   INSTAR_CHECK(begin_change(call));
-  if (extent.sparse) {
-    INSTAR_CHECK(extent.sparse->resize(call, size, mode));
-    INSTAR_CHECK(write_size(call, size));
-  } else {
-    INSTAR_CHECK(resize_flat(call, size, mode));
-  }
-  extent.size = size;
-  return {};
+  return size > this->size() ? grow(call, size, mode) : shrink(call, size);
 }
 
 }  // namespace instar::vmdk
