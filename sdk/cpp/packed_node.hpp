@@ -5,10 +5,12 @@
  *     static constexpr const char* kName
  *     static Result<std::unique_ptr<Unpacker>> unpacker()
  *     static Result<PackedLayout> layout(const Call&, const PackedFile&)
- *     static Status unpack(const Piece&, ConstBytes packed, Bytes out)     where layouts have pieces
- * With an index, pieces are unpacked as they are asked for. Without one, the content is unpacked
- * while it is read in order; once somebody goes back, or wants its length for reading anywhere, all
- * of it is unpacked into a temporary file. Who reads forward needs no length (instar.forward/1).
+ *     static Result<size_t> unpack(const Piece&, ConstBytes packed, Bytes out)   where there are pieces
+ *     static Result<PackedUnit> unit(const Call&, PackedReader&, uint64_t offset)   or none
+ * With an index, or with units that can be found without one, pieces are unpacked as they are asked
+ * for. Otherwise, and behind the last piece that was found, the content is unpacked while it is read
+ * in order; once somebody goes back there, or wants its length for reading anywhere, all of it is
+ * unpacked into a temporary file. Who reads forward needs no length (instar.forward/1).
  */
 #pragma once
 
@@ -82,8 +84,7 @@ class PackedNode {
     if (size_ != kUnknown) return {};
     const std::lock_guard lock(mutex_);
     if (size_ != kUnknown) return {};
-    if (keep) return told(unpack_all(call));
-    return told(unpack_on(call, kUnknown));
+    return told(find_end(call, keep));
   }
 
   Result<size_t> extents(const Call&, uint64_t offset, uint64_t length, instar_extent* out,
@@ -114,24 +115,49 @@ class PackedNode {
 
   Status begin(const Call& call, PackedLayout layout, bool spool) {
     if (spool) return unpack_all(call);
+    INSTAR_CHECK(find_pieces(call, layout));
     forward_ = !layout.size;
     if (layout.size && *layout.size > INT64_MAX) return fail(EFBIG, "its content is too large");
     size_ = layout.size.value_or(kUnknown);
+    return {};
+  }
+  Status find_pieces(const Call& call, PackedLayout& layout) {
     if constexpr (requires { &P::unpack; }) {
-      const auto& pieces = layout.pieces;
-      if (!pieces.empty() && std::all_of(pieces.begin(), pieces.end(), PieceCache::admits)) {
-        pieces_ = std::make_unique<PieceCache>(file_, std::move(layout.pieces), &P::unpack, ratio_);
-        return {};
-      }
+      auto& pieces = layout.pieces;
+      if (!pieces.empty() && std::all_of(pieces.begin(), pieces.end(), PieceCache::admits))
+        pieces_ = std::make_unique<PieceCache>(file_, std::move(pieces), &P::unpack, ratio_);
     }
-    return make_window();
+    if constexpr (requires { &P::unit; }) {
+      if (pieces_ == nullptr) return find_first_piece(call, layout);
+    }
+    return {};
   }
-  Result<std::unique_ptr<PackedStream>> make_stream() {
+  /** A file may hold more than its beginning tells of: its size is known once all was seen. */
+  Status find_first_piece(const Call& call, PackedLayout& layout) {
+    PieceWalk walk(file_, &P::unit);
+    Piece piece;
+    std::vector<uint8_t> packed;
+    INSTAR_TRY(const auto found, walk.next(call, piece, packed));
+    if (found != PieceWalk::Found::kPiece) return {};
+    INSTAR_TRY(const bool all, walk.at_end(call));
+    layout.size.reset();
+    if (all && piece.sized) layout.size = piece.length;
+    pieces_ = std::make_unique<PieceCache>(file_, std::move(walk), piece, &P::unpack, ratio_);
+    return {};
+  }
+  Result<std::unique_ptr<PackedStream>> make_stream(const PieceCache::End& from) {
     INSTAR_TRY(auto unpacker, P::unpacker());
-    return std::make_unique<PackedStream>(file_, std::move(unpacker), ratio_);
+    return std::make_unique<PackedStream>(file_, std::move(unpacker), ratio_, from.packed_offset,
+                                          from.offset);
   }
-  Status make_window() {
-    INSTAR_TRY(auto stream, make_stream());
+  /** From where the pieces end on. */
+  Status make_window(const Call& call) {
+    PieceCache::End from;
+    if (pieces_ != nullptr) {
+      INSTAR_TRY(from, pieces_->find_end(call));
+    }
+    INSTAR_TRY(auto stream, make_stream(from));
+    window_begin_ = from.offset;
     window_ = std::make_unique<PackedWindow>(std::move(stream));
     return {};
   }
@@ -143,21 +169,32 @@ class PackedNode {
   }
 
   Status read_inside(const Call& call, uint64_t offset, const IoVec& to, uint64_t length) {
-    if (pieces_ != nullptr) return pieces_->read(call, offset, to, 0, length);
+    INSTAR_TRY(const uint64_t done, read_pieces(call, offset, to, length));
+    if (done == length) return {};
+    offset += done;
+    length -= done;
     if (spool_.load() == nullptr) {
       const std::lock_guard lock(mutex_);
       INSTAR_CHECK(approach(call, offset));
       if (spool_.load() == nullptr) {
         INSTAR_CHECK(unpack_on(call, offset + length));
-        window_->copy(offset, to, 0, length);
+        window_->copy(offset, to, done, length);
         return {};
       }
     }
-    return read_spool(offset, to, length);
+    return read_spool(offset, to, done, length);
+  }
+  /** Bytes read: none where there are no pieces. */
+  Result<uint64_t> read_pieces(const Call& call, uint64_t offset, const IoVec& to,
+                               uint64_t length) {
+    if (pieces_ == nullptr || spool_.load() != nullptr) return uint64_t{0};
+    return pieces_->read(call, offset, to, 0, length);
   }
   Result<size_t> read_part(const Call& call, uint64_t offset, Bytes to) {
     const instar_iovec piece{to.data(), to.size()};
     const IoVec target(&piece, 1);
+    INSTAR_TRY(const uint64_t done, read_pieces(call, offset, target, to.size()));
+    if (done != 0) return static_cast<size_t>(done);
     if (spool_.load() == nullptr) {
       const std::lock_guard lock(mutex_);
       INSTAR_CHECK(approach(call, offset));
@@ -171,14 +208,17 @@ class PackedNode {
     }
     const uint64_t length =
         std::min<uint64_t>(to.size(), size_ - std::min<uint64_t>(size_, offset));
-    INSTAR_CHECK(read_spool(offset, target, length));
+    INSTAR_CHECK(read_spool(offset, target, 0, length));
     return static_cast<size_t>(length);
   }
   /** There is a window that reaches to `offset`, or else the spool. */
   Status approach(const Call& call, uint64_t offset) {
-    if (spool_.load() != nullptr || window_->reaches(offset)) return {};
+    if (spool_.load() != nullptr) return {};
+    if (window_ == nullptr) INSTAR_CHECK(make_window(call));
+    if (window_->reaches(offset)) return {};
     // Who has read it to its end and begins again reads in order, too.
-    if (window_->ended() && offset < PackedWindow::kLength) return make_window();
+    if (window_->ended() && offset < window_begin_ + PackedWindow::kLength)
+      return make_window(call);
     return unpack_all(call);
   }
   /** The window up to `end`, if there is so much. What ends where it should not is never taken for
@@ -208,9 +248,18 @@ class PackedNode {
         fail(EIO, "it ", what, " than the ", promised,
              " bytes that its header tells of (spool=on reads what several files were put into)"));
   }
-  Status read_spool(uint64_t offset, const IoVec& to, uint64_t length) const {
+  Status find_end(const Call& call, bool keep) {
+    if (pieces_ != nullptr) {
+      INSTAR_TRY(const auto end, pieces_->find_end(call));
+      if (end.all) return end_at(end.offset);
+    }
+    if (keep) return unpack_all(call);
+    if (window_ == nullptr) INSTAR_CHECK(make_window(call));
+    return unpack_on(call, kUnknown);
+  }
+  Status read_spool(uint64_t offset, const IoVec& to, uint64_t position, uint64_t length) const {
     Status status;
-    to.walk(0, length, [&](uint8_t* piece, uint64_t done, size_t n) {
+    to.walk(position, length, [&](uint8_t* piece, uint64_t done, size_t n) {
       if (status) status = spool_.load()->read(offset + done, {piece, n});
     });
     return status;
@@ -218,7 +267,7 @@ class PackedNode {
 
   Status unpack_all(const Call& call) {
     if (broken_) return *broken_;
-    INSTAR_TRY(auto stream, make_stream());
+    INSTAR_TRY(auto stream, make_stream({}));
     INSTAR_TRY(auto spool, Spool::make());
     std::vector<uint8_t> chunk(1u << 20);
     for (size_t n = chunk.size(); n == chunk.size();) {
@@ -244,6 +293,7 @@ class PackedNode {
   std::unique_ptr<PieceCache> pieces_;
   std::mutex mutex_;  ///< of what follows, as long as spool_ is not there
   std::unique_ptr<PackedWindow> window_;
+  uint64_t window_begin_ = 0;
   std::optional<Error> broken_;
   std::unique_ptr<Spool> owned_spool_;
   std::atomic<const Spool*> spool_{nullptr};

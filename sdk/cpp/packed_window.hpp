@@ -15,7 +15,8 @@ namespace instar::sdk {
 /** One thread at a time. */
 class PackedWindow {
  public:
-  explicit PackedWindow(std::unique_ptr<PackedStream> stream) : stream_(std::move(stream)) {}
+  explicit PackedWindow(std::unique_ptr<PackedStream> stream)
+      : stream_(std::move(stream)), first_(stream_->position()) {}
 
   /** What is held once that much was unpacked. */
   static constexpr uint64_t kLength = 40u
@@ -80,8 +81,8 @@ class PackedWindow {
   const std::unique_ptr<PackedStream> stream_;
   std::deque<std::vector<uint8_t>> chunks_;
   size_t most_chunks_ = kLength / kChunk;
-  size_t filled_ = 0;   ///< bytes of the last chunk
-  uint64_t first_ = 0;  ///< byte of the content that chunks_ begins with
+  size_t filled_ = 0;  ///< bytes of the last chunk
+  uint64_t first_;     ///< byte of the content that chunks_ begins with
 };
 
 }  // namespace instar::sdk

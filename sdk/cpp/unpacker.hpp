@@ -87,10 +87,18 @@ struct PackedFile {
 /** What a packed file holds, in order. One thread at a time. */
 class PackedStream {
  public:
-  PackedStream(PackedFile file, std::unique_ptr<Unpacker> unpacker, PackingRatio& ratio)
-      : file_(std::move(file)), unpacker_(std::move(unpacker)), ratio_(ratio) {}
+  /** @param packed where a stream begins in the file
+   * @param position what is in front of that, unpacked */
+  PackedStream(PackedFile file, std::unique_ptr<Unpacker> unpacker, PackingRatio& ratio,
+               uint64_t packed = 0, uint64_t position = 0)
+      : file_(std::move(file)),
+        unpacker_(std::move(unpacker)),
+        ratio_(ratio),
+        next_(packed),
+        position_(position),
+        between_(packed != 0) {}
 
-  /** Unpacked bytes that were handed out. */
+  /** Of the next unpacked byte. */
   uint64_t position() const { return position_; }
 
   /** All of it was handed out, and found to be whole. */
@@ -149,10 +157,10 @@ class PackedStream {
   const std::unique_ptr<Unpacker> unpacker_;
   PackingRatio& ratio_;
   std::vector<uint8_t> input_;
-  ConstBytes left_;    ///< of input_
-  uint64_t next_ = 0;  ///< packed bytes that were read
-  uint64_t position_ = 0;
-  bool between_ = false;  ///< streams
+  ConstBytes left_;  ///< of input_
+  uint64_t next_;    ///< behind the packed bytes that were read
+  uint64_t position_;
+  bool between_;  ///< streams
   bool ended_ = false;
   bool broken_ = false;
 };

@@ -178,7 +178,7 @@ Result<PackedLayout> XzPacking::layout(const Call& call, const PackedFile& file)
   return layout;
 }
 
-Status XzPacking::unpack(const Piece& piece, ConstBytes packed, Bytes out) {
+Result<size_t> XzPacking::unpack(const Piece& piece, ConstBytes packed, Bytes out) {
   BlockHeader header(piece, out.size());
   INSTAR_CHECK(header.read(packed));
   size_t taken = header.block()->header_size;
@@ -186,8 +186,7 @@ Status XzPacking::unpack(const Piece& piece, ConstBytes packed, Bytes out) {
   const auto result = lzma_block_buffer_decode(header.block(), nullptr, packed.data(), &taken,
                                                packed.size(), out.data(), &made, out.size());
   if (result != LZMA_OK) return describe(result);
-  if (made != out.size()) return fail(EIO, "a block holds less than the index tells of");
-  return {};
+  return made;
 }
 
 }  // namespace instar::xz

@@ -11,7 +11,8 @@ struct XzPacking {
   static constexpr const char* kName = "xz";
   static sdk::Result<std::unique_ptr<sdk::Unpacker>> unpacker();
   static sdk::Result<sdk::PackedLayout> layout(const sdk::Call& call, const sdk::PackedFile& file);
-  static sdk::Status unpack(const sdk::Piece& piece, sdk::ConstBytes packed, sdk::Bytes out);
+  static sdk::Result<size_t> unpack(const sdk::Piece& piece, sdk::ConstBytes packed,
+                                    sdk::Bytes out);
 };
 
 }  // namespace instar::xz

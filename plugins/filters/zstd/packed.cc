@@ -2,6 +2,7 @@
 #include "plugins/filters/zstd/packed.hpp"
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <array>
 #include <limits>
@@ -16,6 +17,8 @@ using sdk::fail;
 using sdk::Le;
 using sdk::PackedFile;
 using sdk::PackedLayout;
+using sdk::PackedReader;
+using sdk::PackedUnit;
 using sdk::Piece;
 using sdk::Result;
 using sdk::Status;
@@ -133,6 +136,121 @@ class SeekTable {
   uint64_t end_ = 0;
 };
 
+/** What begins at a place: a frame by its header and those of its blocks (RFC 8878, 3.1.1), or a
+ * skippable frame. */
+class FrameFinder {
+ public:
+  FrameFinder(const Call& call, PackedReader& reader, uint64_t offset)
+      : call_(call), reader_(reader), offset_(offset) {}
+
+  /** None: it is neither, or its end is not to be found without unpacking much. */
+  Result<PackedUnit> find() {
+    SkippableHeader header;
+    INSTAR_TRY(const bool there, get(0, &header, sizeof header));
+    if (!there) return PackedUnit{};
+    if ((header.magic & kSkippableMask) != kSkippableMagic) return find_frame(0);
+    INSTAR_TRY(const bool pzstd, is_pzstd(0));
+    if (pzstd) {
+      INSTAR_TRY(const auto unit, find_pzstd_frame());
+      if (unit.packed_length != 0) return unit;
+    }
+    return PackedUnit{sizeof header + uint64_t{header.length}, 0, true};
+  }
+
+ private:
+  static constexpr uint32_t kFrameMagic = 0xfd2fb528;
+  static constexpr uint32_t kSkippableMagic = 0x184d2a50;
+  static constexpr uint32_t kSkippableMask = 0xfffffff0;
+  /** pzstd's skippable frame holds the length of the frame behind it. */
+  static constexpr uint32_t kPzstdMagic = 0x184d2a50;
+  static constexpr uint32_t kPzstdLength = 4;
+  static constexpr uint64_t kPzstdWhole = sizeof(SkippableHeader) + kPzstdLength;
+  static constexpr uint64_t kMostLength = sdk::PieceWalk::kMostLength;
+  static constexpr uint64_t kMostBlock = 128u << 10;
+  static constexpr size_t kBlockHeader = 3;
+  static constexpr size_t kChecksum = 4;
+  enum BlockType : uint32_t { kRaw, kRle, kPacked };
+
+  struct Frame {
+    size_t header = 0;  ///< bytes
+    bool checksum = false;
+    std::optional<uint64_t> content;
+  };
+
+  Result<bool> get(uint64_t at, void* to, size_t n) {
+    INSTAR_TRY(const ConstBytes bytes, reader_.look(call_, offset_ + at, n));
+    if (bytes.size() == n) std::memcpy(to, bytes.data(), n);
+    return bytes.size() == n;
+  }
+  Result<Frame> read_header(uint64_t at) {
+    constexpr size_t kShortest = 6;
+    constexpr std::array<size_t, 4> kIdLengths{0, 1, 2, 4};
+    constexpr std::array<size_t, 4> kContentLengths{0, 2, 4, 8};
+    INSTAR_TRY(const ConstBytes head, reader_.look(call_, offset_ + at, 18));
+    if (head.size() < kShortest || sdk::load_le<uint32_t>(head.data()) != kFrameMagic)
+      return Frame{};
+    const unsigned descriptor = head[4];
+    const bool single = (descriptor & 0x20) != 0;
+    const size_t content = std::max<size_t>(kContentLengths[descriptor >> 6], single ? 1 : 0);
+    Frame frame;
+    frame.header = 5 + (single ? 0 : 1) + kIdLengths[descriptor & 3] + content;
+    frame.checksum = (descriptor & 4) != 0;
+    const uint64_t length = ZSTD_getFrameContentSize(head.data(), head.size());
+    if (length == ZSTD_CONTENTSIZE_ERROR) return Frame{};
+    if (length != ZSTD_CONTENTSIZE_UNKNOWN) frame.content = length;
+    if (frame.content && *frame.content > kMostLength) return Frame{};
+    return frame;
+  }
+  /** Block by block. */
+  Result<PackedUnit> find_frame(uint64_t at) {
+    INSTAR_TRY(const auto frame, read_header(at));
+    if (!frame.content) return PackedUnit{};
+    const uint64_t most = 2 * kMostBlock + *frame.content;
+    uint64_t length = frame.header;
+    for (bool last = false; !last;) {
+      std::array<uint8_t, kBlockHeader> bytes{};
+      INSTAR_TRY(const bool there, get(at + length, bytes.data(), bytes.size()));
+      if (!there || call_.cancelled()) return PackedUnit{};
+      const uint32_t header =
+          uint32_t{bytes[0]} | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16;
+      last = (header & 1) != 0;
+      const uint32_t type = header >> 1 & 3;
+      const uint32_t size = header >> 3;
+      if (type > kPacked || size > kMostBlock) return PackedUnit{};
+      length += kBlockHeader + (type == kRle ? 1 : size);
+      if (length > most) return PackedUnit{};
+    }
+    return PackedUnit{at + length + (frame.checksum ? kChecksum : 0), frame.content};
+  }
+  /** By the length that pzstd tells, if a frame of its follows there, or nothing. Whether it is one
+   * frame is seen when it is unpacked. */
+  Result<PackedUnit> find_pzstd_frame() {
+    Le<uint32_t> length;
+    INSTAR_TRY(const bool there, get(sizeof(SkippableHeader), &length, sizeof length));
+    if (!there) return PackedUnit{};
+    INSTAR_TRY(const auto frame, read_header(kPzstdWhole));
+    const uint64_t whole = kPzstdWhole + length;
+    if (frame.header == 0 || length > kMostLength || whole > reader_.size() - offset_)
+      return PackedUnit{};
+    INSTAR_TRY(const bool follows, is_pzstd(whole));
+    if (!follows) return PackedUnit{};
+    return PackedUnit{whole, frame.content};
+  }
+  /** Or the file's end. */
+  Result<bool> is_pzstd(uint64_t at) {
+    SkippableHeader header;
+    INSTAR_TRY(const ConstBytes bytes, reader_.look(call_, offset_ + at, sizeof header));
+    if (sdk::is_zero(bytes.data(), bytes.size())) return true;
+    if (bytes.size() < sizeof header) return false;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    return header.magic == kPzstdMagic && header.length == kPzstdLength;
+  }
+
+  const Call& call_;
+  PackedReader& reader_;
+  const uint64_t offset_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<sdk::Unpacker>> ZstdPacking::unpacker() {
@@ -157,14 +275,18 @@ Result<PackedLayout> ZstdPacking::layout(const Call& call, const PackedFile& fil
   return layout;
 }
 
-/** A seek table's frame. */
-Status ZstdPacking::unpack(const Piece&, ConstBytes packed, Bytes out) {
+Result<PackedUnit> ZstdPacking::unit(const Call& call, PackedReader& reader, uint64_t offset) {
+  return FrameFinder(call, reader, offset).find();
+}
+
+Result<size_t> ZstdPacking::unpack(const Piece&, ConstBytes packed, Bytes out) {
   INSTAR_TRY(const Context context, make_context());
   const size_t n =
       ZSTD_decompressDCtx(context.get(), out.data(), out.size(), packed.data(), packed.size());
+  if (ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall)
+    return fail(sdk::PieceCache::kNoRoom, ZSTD_getErrorName(n));
   if (ZSTD_isError(n) != 0) return fail(EIO, ZSTD_getErrorName(n));
-  if (n != out.size()) return fail(EIO, "a frame holds less than the seek table tells of");
-  return {};
+  return n;
 }
 
 }  // namespace instar::zstd

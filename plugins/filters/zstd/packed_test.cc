@@ -74,18 +74,175 @@ TEST(Zstd, SeekTables) {
   }
 }
 
-TEST(Zstd, MoreFramesThanTheHeaderTellsOf) {
-  const Content content = packable_content(200000);
-  Content file = packed(content);
+/** Frames of `piece` bytes, one behind another. */
+Content frames(const Content& content, size_t piece, bool tells_length = true) {
+  Content file;
+  for (size_t at = 0; at < content.size(); at += piece)
+    append(file, packed({&content[at], std::min(piece, content.size() - at)}, tells_length));
+  return file;
+}
+
+void append_skippable(Content& file, const Content& inside) {
+  append_number(file, 0x184d2a50);
+  append_number(file, inside.size());
+  append(file, inside);
+}
+
+/** As pzstd makes them: each frame's length in a skippable frame before it. */
+Content pzstd_frames(const Content& content, size_t piece) {
+  Content file;
+  for (size_t at = 0; at < content.size(); at += piece) {
+    const Content frame = packed({&content[at], std::min(piece, content.size() - at)}, false);
+    Content length;
+    append_number(length, frame.size());
+    append_skippable(file, length);
+    append(file, frame);
+  }
+  return file;
+}
+
+/** Without a temporary file, and without being unpacked twice. */
+void expect_pieces(const Content& file, const Content& content) {
+  const NoTemporaryFiles none;
+  expect_random_access<ZstdPacking>(file, content);
+  PackedDisk<ZstdPacking> disk(file);
+  const auto node = disk.open();
+  ASSERT_TRUE(node);
+  const auto got = read_forward(node->ref(), 700001);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_TRUE(*got == content);
+}
+
+TEST(Zstd, FramesOfKnownLength) {
+  const Content content = packable_content(5000001);
+  for (const size_t piece : {60000, 1500000}) {
+    const Content file = frames(content, piece);
+    expect_sound_packing<ZstdPacking>(file, content, 100);
+    expect_pieces(file, content);
+  }
+}
+
+TEST(Zstd, FramesOfPzstd) {
+  const Content content = packable_content(5000001);
+  const Content file = pzstd_frames(content, 1500000);
+  expect_sound_packing<ZstdPacking>(file, content, 100);
+  expect_pieces(file, content);
+  for (size_t zeroes = 1; zeroes < 20; zeroes += 5) {
+    Content padded = file;
+    padded.resize(file.size() + zeroes);
+    expect_pieces(padded, content);
+  }
+}
+
+TEST(Zstd, LengthsAreFoundWithoutUnpacking) {
+  constexpr size_t kFrame = 16u << 20;
+  std::mt19937 random(3);
+  Content content(4 * kFrame);
+  for (auto& byte : content)
+    byte = static_cast<uint8_t>(random());
+  PackedDisk<ZstdPacking> disk(frames(content, kFrame));
+  const auto node = disk.open();
+  ASSERT_TRUE(node);
+  ASSERT_TRUE(find_size(node->ref(), true));
+  EXPECT_EQ(node->ref().size().operator*(), content.size());
+  EXPECT_LT(disk.memory->reads, 100u) << "large reads";
+}
+
+TEST(Zstd, SkippableFramesAreSkipped) {
+  const Content content = packable_content(3000000);
+  for (const size_t length : {2, 4, 100, 100000, 3000000}) {
+    Content file;
+    append_skippable(file, Content(length, 'x'));
+    append(file, frames({content.begin(), content.begin() + 1700000}, 500000));
+    append_skippable(file, Content(length, 'x'));
+    append(file, frames({content.begin() + 1700000, content.end()}, 500000));
+    append_skippable(file, Content(length, 'x'));
+    expect_content<ZstdPacking>(file, content);
+    expect_pieces(file, content);
+    expect_cuts_are_found<ZstdPacking>(file);
+  }
+  // Nothing but that, very often.
+  Content endless;
+  for (int i = 0; i < 1000000; ++i)
+    append_skippable(endless, {});
+  expect_content<ZstdPacking>(endless, {});
+  append(endless, packed(content));
+  expect_content<ZstdPacking>(endless, content);
+}
+
+TEST(Zstd, WhatPzstdMayNotHaveWrittenIsNotTrusted) {
+  const Content content = packable_content(3000000);
+  const Content file = pzstd_frames(content, 1000000);
+  for (const uint64_t length : {uint64_t{0}, uint64_t{1}, uint64_t{5000}, uint64_t{0xffffffff},
+                                sdk::load_le<uint32_t>(&file[8]) + uint64_t{1}}) {
+    Content lying;
+    append_number(lying, length);
+    Content other = file;
+    std::copy(lying.begin(), lying.end(), other.begin() + 8);
+    expect_content<ZstdPacking>(other, content);
+  }
+  // It leads from one to another, but not along the frames.
+  const Content bait = pzstd_frames(packable_content(1000), 1000);
+  Content lying;
+  append_number(lying, 20);
+  Content other;
+  append_skippable(other, lying);
+  append(other, packed(bait, false));  // stored as it is: what is led to is in there
+  append(other, file);
+  const auto got = unpacked<ZstdPacking>(other);
+  Content wanted = bait;
+  append(wanted, content);
+  if (got) {
+    EXPECT_TRUE(*got == wanted);
+  }
+}
+
+TEST(Zstd, FramesThatLieAboutTheirLengthAreErrors) {
+  const Content content = packable_content(300);
+  for (const int more : {-1, 1}) {
+    Content file = frames(content, 100);
+    ASSERT_EQ(file[5], 100);  // of the first frame's content
+    file[5] = static_cast<uint8_t>(100 + more);
+    EXPECT_FALSE(unpacked<ZstdPacking>(file));
+    EXPECT_FALSE(unpacked<ZstdPacking>(file, OptionList().flag("spool", true)));
+  }
+}
+
+TEST(Zstd, PiecesMayEndBeforeTheFileDoes) {
+  const Content content = packable_content(2000000);
+  Content file = frames(content, 600000);
+  Content wanted = content;
+  for (int i = 0; i < 2; ++i) {
+    append(file, packed(content, false));  // of unknown length
+    append(wanted, content);
+  }
+  expect_content<ZstdPacking>(file, wanted);
+  expect_random_access<ZstdPacking>(file, wanted);
+  expect_cuts_are_found<ZstdPacking>(file);
+  PackedDisk<ZstdPacking> disk(file);
+  const auto node = disk.open();
+  ASSERT_TRUE(node);
+  const auto got = read_forward(node->ref(), 700001);
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_TRUE(*got == wanted);
+  append(file, {'x'});
+  EXPECT_FALSE(unpacked<ZstdPacking>(file));
+}
+
+/** A frame that is no piece: too much would have to be held. */
+TEST(Zstd, LargeFrames) {
+  Content content = packable_content(700000);
+  content.resize(60u << 20);
+  Content file = pzstd_frames(content, content.size());
+  append(file, pzstd_frames(content, 8u << 20));
+  Content wanted = content;
+  append(wanted, content);
+  expect_content<ZstdPacking>(file, wanted);
+  // Its length is trusted, as looking for its end would take long.
+  file = packed(content);
   append(file, packed(content));
   EXPECT_FALSE(unpacked<ZstdPacking>(file));
-  Content twice = content;
-  append(twice, content);
-  expect_content<ZstdPacking>(file, twice, OptionList().flag("spool", true));
-  // A skippable frame first, as pzstd writes them: nothing tells the length.
-  Content skippable = {0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'a', 'b'};
-  append(skippable, file);
-  expect_content<ZstdPacking>(skippable, twice);
+  expect_content<ZstdPacking>(file, wanted, OptionList().flag("spool", true));
 }
 
 }  // namespace
