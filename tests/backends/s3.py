@@ -29,6 +29,9 @@ host_base = 127.0.0.1:{port}
 host_bucket = 127.0.0.1:{port}
 use_https = False
 """
+# What is stored while it is made.
+IN_PARTS = (("-O", "raw", "-o", "part-size=5M"), ("-O", "vmdk", "-o", "subformat=streamOptimized,part-size=5M"),
+            ("-c", "-O", "qcow2", "-o", "part-size=5M"))
 ODD_KEYS = ("a b", "ä/ü+&=%41", "q?x=1#y", "it's (100%) ~*!", "dots/../here", "x//y/")
 
 
@@ -103,6 +106,13 @@ class CuttingRelay(Relay):
             target.shutdown(socket.SHUT_WR)
         except OSError:
             shut(source, target)
+
+
+class NarrowRelay(CuttingRelay):
+    """Lets no part of an object through, but what is shorter."""
+
+    MOST = 1 << 30
+    EACH = 1 << 20
 
 
 class S3:
@@ -279,18 +289,23 @@ class S3:
             yield self.works("convert", "-f", "raw", "-O", "raw", "-o", "part-size=5M,timeout=60", "big", "s3://bucket/cut", port=relay.port)
             yield "it was cut", [] if relay.cuts == relay.MOST else [f"{relay.cuts} times"]
         yield self.holds("cut", "big")
-        with Relay(self.port, allowed=700) as relay:
-            yield self.fails("Could not store the object: ", "convert", "-f", "raw", "-O", "raw", "-o", "part-size=5M,timeout=1", "big",
-                             "s3://bucket/dead", port=relay.port)
-        listed = self.s3cmd("ls", "s3://bucket/dead").stdout
-        yield "no object", [listed] if "dead" in listed else []
+        for options in IN_PARTS:
+            command = ("convert", "-f", "raw", *options[:-1], f"{options[-1]},timeout=1", "big")
+            with Relay(self.port, allowed=700) as relay:
+                yield self.fails("Could not store the object: ", *command, "s3://bucket/dead", port=relay.port)
+            listed = self.s3cmd("ls", "s3://bucket/dead").stdout
+            yield "no object", [listed] if "dead" in listed else []
+            # It can be taken back as long as the server is there.
+            with NarrowRelay(self.port) as relay:
+                yield self.fails("Could not store the object: ", *command, "s3://bucket/given-up", port=relay.port)
+                yield "it was cut", [] if relay.cuts > 1 else [f"{relay.cuts} times"]
+            yield self.nothing_left("given-up")
 
     def taken_back(self):
         """What fails on the way, or is not wanted any more, leaves nothing."""
         broken = json.dumps({"driver": "raw", "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "big"}, "inject-error": [
             {"event": "none", "iotype": "read", "sector": (BIG - 4096) // 512, "errno": 5}]}})
-        for options in (("-O", "raw", "-o", "part-size=5M"), ("-O", "vmdk", "-o", "subformat=streamOptimized,part-size=5M"),
-                        ("-c", "-O", "qcow2", "-o", "part-size=5M")):
+        for options in IN_PARTS:
             yield self.fails("Input/output error", "convert", *options, f"json:{broken}", "s3://bucket/broken")
             yield self.nothing_left("broken")
         command = ["convert", "--object", "throttle-group,id=t,x-bps-total=8388608", "--image-opts", "-O", "raw", "-o", "part-size=5M",
