@@ -423,6 +423,13 @@ class Own:
             done = tool.run("convert", "-O", "raw", "image", "new.raw", cwd=folder)
             sound = done.status == 1 and "error while reading at byte" in done.err and done.err.endswith(": Invalid argument\n")
             yield f"convert, {tool.label}", [] if sound else [str(done)]
+        before = (folder / "image").read_bytes()
+        done = self.tool.run("rebase", "-b", "", "image", cwd=folder)
+        kept = done.status == 1 and (folder / "image").read_bytes() == before
+        yield "rebase keeps what can't be read", [] if kept else [str(done)]
+        self.tool.must("rebase", "-u", "-b", "image-base", "-F", "vmdk", "image", cwd=folder)
+        done = self.tool.run("convert", "-O", "raw", "image", "new.raw", cwd=folder)
+        yield "rebase -u takes the parent as it is", [] if done.status == 0 else [str(done)]
 
     def bitmaps(self, folder):
         """The genuine tool merges those of an image that it reads, but convert leaves them behind."""

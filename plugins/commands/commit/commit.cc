@@ -67,7 +67,7 @@ class Commit {
     return Report(context_, arguments_.report, "commit")
         .field("filename", arguments_.filename)
         .field("base", base_name_)
-        .field("emptied", !arguments_.keep)
+        .field("emptied", arguments_.report.dry_run ? !arguments_.keep : emptied_)
         .print();
   }
 
@@ -133,13 +133,14 @@ class Commit {
     if (ops == nullptr) return {};
     OutgoingCall call(&context_.call());
     const int result = ops->make_empty(self, call.abi());
-    if (result == -ENOTSUP) return {};
-    if (result >= 0) return {};
+    emptied_ = result >= 0;
+    if (emptied_ || result == -ENOTSUP) return {};
     const Error error = call.error(result);
     return fail(error.code, "Failed to empty ", arguments_.filename, ": ", error.message);
   }
 
   CommandContext& context_;
+  bool emptied_ = false;
   const Arguments& arguments_;
   Image top_;
   Image target_;

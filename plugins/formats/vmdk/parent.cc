@@ -36,6 +36,8 @@ Result<uint32_t> cid_of_parent(const sdk::Host& host, const Call& call, const st
 
 Status Image::change_backing(const Call& call, const char* filename, const char* format) {
   const std::string name = filename != nullptr ? filename : "";
+  // What the image reads as is not known: only who has not opened the parent may let go of it.
+  if (backing_ && !backing_trusted_) return fail(EINVAL, sdk::errno_text(EINVAL));
   if (name.size() > kLongestBackingName) return fail(ENOSPC, sdk::errno_text(ENOSPC));
   if (name.find('"') != name.npos || (format != nullptr && std::string_view(format) != "vmdk"))
     return fail(EINVAL, sdk::errno_text(EINVAL));
