@@ -73,7 +73,7 @@ class CommandLine {
     action(
         'h', "help", "",
         [&](const char*) -> std::optional<int> {
-          context.print(help_text());
+          context.print(help_text(context.args().argv[0]));
           return 0;
         },
         "show this help and exit");
@@ -95,8 +95,11 @@ class CommandLine {
     return context.error(
         text, cat("Try '", context.args().argv[0], " ", name_, " --help' for more info"));
   }
-  std::string help_text() const {
-    std::string out = cat("Usage: ", name_, " ", syntax_, "\n\n", summary_, "\n\nOptions:\n");
+  /** @param program as typed; its folder is not shown. */
+  std::string help_text(std::string_view program) const {
+    program.remove_prefix(program.rfind('/') + 1);
+    std::string out =
+        cat("Usage: ", program, " ", name_, " ", syntax_, "\n\n", summary_, "\n\nOptions:\n");
     for (const auto& entry : entries_)
       if (!entry.help.empty()) out += entry_help(entry);
     if (!epilogue_.empty()) out += "\n" + epilogue_;
