@@ -7,7 +7,6 @@
 #include "core/block/graph_private.hpp"
 #include "core/block/upload.hpp"
 #include "core/options/filename.hpp"
-#include "sdk/abi/forward.h"
 #include "sdk/abi/graph.h"
 #include "sdk/abi/resize.h"
 

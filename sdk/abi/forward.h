@@ -32,10 +32,6 @@ typedef struct instar_forward_ops {
 
 INSTAR_PIN_SIZE(instar_forward_ops, 24);
 
-/** With enum instar_format_ability: images grow, so that their size need not be known when they are
- * made. */
-#define INSTAR_FORMAT_GROWS (1u << 4)
-
 #ifdef __cplusplus
 }
 #endif

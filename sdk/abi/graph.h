@@ -105,7 +105,9 @@ enum instar_format_ability {
   INSTAR_FORMAT_COMPRESSES = 1u << 1,
   INSTAR_FORMAT_BACKING = 1u << 2,
   INSTAR_TARGET_UPLOADS =
-      1u << 3 /**< the file can only be stored whole: instar_stream_job::filename */
+      1u << 3, /**< the file can only be stored whole: instar_stream_job::filename */
+  INSTAR_FORMAT_GROWS =
+      1u << 4 /**< images grow, so that their size need not be known when they are made */
 };
 
 /** Receives parsed creation options; valid during the call only. */
@@ -154,7 +156,8 @@ typedef struct instar_graph_ops {
   int (*check_create)(const instar_host* host, instar_call* call, const char* format,
                       const char* filename, const char* options, void* opaque,
                       instar_options_fn receive);
-  /** Removes a file that the caller had created; no error where the protocol can't. [main] */
+  /** Removes a file that the caller had created, with those that create made beside it (extents, a
+   * data file); no error where the protocol can't. [main] */
   int (*remove)(const instar_host* host, instar_call* call, const char* filename);
   /**
    * The image of the chain below `image` that its overlay calls `name`, or whose file that is; owned

@@ -52,6 +52,9 @@
  *     void cancel()
  * instar.debug-event/1
  *     void debug_event(std::string_view name)
+ * instar.forward/1
+ *     Result<size_t> read_forward(const Call&, uint64_t offset, Bytes)
+ *     Status find_size(const Call&, bool keep)
  *
  * A class may also have `bool offers(std::string_view id)` to withdraw an interface for one image.
  */
@@ -67,6 +70,7 @@
 #include "../abi/check.h"
 #include "../abi/compress.h"
 #include "../abi/debug_event.h"
+#include "../abi/forward.h"
 #include "../abi/identity.h"
 #include "../abi/info.h"
 #include "../abi/make_empty.h"
@@ -134,6 +138,8 @@ class InterfaceTables {
       if (id == INSTAR_CANCEL_ID) return &kCancel<T>;
     if constexpr (requires { &T::debug_event; })
       if (id == INSTAR_DEBUG_EVENT_ID) return &kDebugEvent<T>;
+    if constexpr (requires { &T::read_forward; })
+      if (id == INSTAR_FORWARD_ID) return &kForward<T>;
     return nullptr;
   }
 
@@ -371,6 +377,18 @@ class InterfaceTables {
                                                              return {};
                                                            });
                                                          }};
+
+  template <class U>
+  static constexpr instar_forward_ops kForward = {
+      sizeof(instar_forward_ops), 0,
+      [](void* self, instar_call* abi, uint64_t offset, void* to, size_t len) noexcept -> int64_t {
+        return guard(abi, [&](const Call& call) {
+          return get(self).read_forward(call, offset, Bytes(static_cast<uint8_t*>(to), len));
+        });
+      },
+      [](void* self, instar_call* abi, int keep) noexcept {
+        return run(abi, [&](const Call& call) { return get(self).find_size(call, keep != 0); });
+      }};
 };
 
 }  // namespace instar::sdk

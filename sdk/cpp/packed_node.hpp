@@ -17,10 +17,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "../abi/forward.h"
 #include "driver.hpp"
 #include "packed_window.hpp"
 #include "piece_cache.hpp"
@@ -67,8 +67,8 @@ class PackedNode {
     return told(read_inside(call, offset, to, inside));
   }
 
-  /** Whether its size was not known when it was opened. */
-  bool forward() const { return forward_; }
+  /** instar.forward/1 is for those whose size was not known when they were opened. */
+  bool offers(std::string_view id) const { return forward_ || id != INSTAR_FORWARD_ID; }
   /** Bytes read: fewer than asked for only at the end. */
   Result<size_t> read_forward(const Call& call, uint64_t offset, Bytes to) {
     size_t done = 0;
@@ -297,30 +297,6 @@ class PackedNode {
   std::optional<Error> broken_;
   std::unique_ptr<Spool> owned_spool_;
   std::atomic<const Spool*> spool_{nullptr};
-};
-
-/** Few nodes have instar.forward/1: it is no row of interfaces.hpp. */
-template <class P>
-class InterfaceTables<PackedNode<P>> {
- public:
-  static const void* find(const PackedNode<P>& node, std::string_view id) noexcept {
-    return id == INSTAR_FORWARD_ID && node.forward() ? &kForward : nullptr;
-  }
-
- private:
-  static PackedNode<P>& get(void* self) { return *static_cast<PackedNode<P>*>(self); }
-
-  static constexpr instar_forward_ops kForward = {
-      sizeof(instar_forward_ops), 0,
-      [](void* self, instar_call* abi, uint64_t offset, void* to, size_t len) noexcept {
-        return guard(abi, [&](const Call& call) {
-          return get(self).read_forward(call, offset, {static_cast<uint8_t*>(to), len});
-        });
-      },
-      [](void* self, instar_call* abi, int keep) noexcept {
-        return static_cast<int>(
-            guard(abi, [&](const Call& call) { return get(self).find_size(call, keep != 0); }));
-      }};
 };
 
 }  // namespace instar::sdk
