@@ -20,6 +20,15 @@ bool declares(const Driver& driver, std::string_view name) {
                      [&](const auto& spec) { return spec.name == name; });
 }
 
+Status remove_file(Graph::Private& graph, const Call& call, const std::string& filename) {
+  INSTAR_TRY(const Driver protocol, graph.find_protocol(filename));
+  INSTAR_TRY(const auto loaded, protocol.provider->load<instar_protocol_ops>());
+  if (loaded.ops->remove == nullptr) return {};
+  OutgoingCall inner(&call);
+  const auto file = file_of(graph, protocol, filename);
+  return inner.status(loaded.ops->remove(loaded.host, inner.abi(), file.c_str()));
+}
+
 }  // namespace
 
 std::string file_of(const Graph::Private& graph, const Driver& protocol,
@@ -29,6 +38,16 @@ std::string file_of(const Graph::Private& graph, const Driver& protocol,
   const auto loaded = protocol.provider->load<instar_protocol_ops>();
   if (loaded && loaded->ops->parse_filename != nullptr) return filename;
   return filename.substr(prefix->size() + 1);
+}
+
+Status remove_files(Graph::Private& graph, const Call& call,
+                    const std::vector<std::string>& filenames) {
+  Status result;
+  for (const auto& filename : filenames) {
+    Status removed = remove_file(graph, call, filename);
+    if (!removed && result) result = std::move(removed);
+  }
+  return result;
 }
 
 std::vector<instar_option> options_of(const Driver& driver, const BoundOptions& bound) {
@@ -60,7 +79,11 @@ Status Creating::run() {
     if (auto closed = node->close(Call(call.abi())); !closed && result) result = std::move(closed);
   }
   open_.clear();
-  if (!result) remove_made();
+  if (result) {
+    graph_.made[filename_] = std::move(made_);
+  } else if (const auto removed = remove_files(graph_, Call(nullptr), made_); !removed) {
+    base::trace(base::Event::kNote, removed.error().message);
+  }
   return result;
 }
 
@@ -135,20 +158,6 @@ Status Creating::open_file(const std::string& filename, instar_node** out) {
   *out = const_cast<instar_node*>(node->abi());
   open_.push_back(std::move(node));
   return {};
-}
-
-void Creating::remove_made() {
-  for (const auto& filename : made_) {
-    const auto protocol = graph_.find_protocol(filename);
-    if (!protocol) continue;
-    const auto loaded = protocol->provider->load<instar_protocol_ops>();
-    if (!loaded || loaded->ops->remove == nullptr) continue;
-    OutgoingCall call;
-    const auto file = file_of(graph_, *protocol, filename);
-    const Status removed = call.status(loaded->ops->remove(loaded->host, call.abi(), file.c_str()));
-    if (!removed)
-      base::trace(base::Event::kNote, "removing ", filename, ": ", removed.error().message);
-  }
 }
 
 int Creating::create_file_of(const instar_creator* creator, instar_call* abi, const char* name,

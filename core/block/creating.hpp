@@ -15,6 +15,10 @@ namespace instar::block {
 std::string file_of(const Graph::Private& graph, const Driver& protocol,
                     const std::string& filename);
 
+/** Removes files through their protocols, where these can. The first error of all. */
+Status remove_files(Graph::Private& graph, const Call& call,
+                    const std::vector<std::string>& filenames);
+
 /** Those of a joined table that the driver itself declares. */
 std::vector<instar_option> options_of(const Driver& driver, const options::BoundOptions& bound);
 
@@ -24,7 +28,8 @@ class Creating {
   Creating(Graph::Private& graph, const Driver& format, const CreateSpec& spec,
            const options::BoundOptions& bound);
 
-  /** Removes what it made if the format fails. A dry run ends where the first file is asked for. */
+  /** Removes what it made if the format fails, and else tells the graph of it. A dry run ends where
+   * the first file is asked for. */
   Status run();
 
  private:
@@ -38,7 +43,6 @@ class Creating {
   Status create_file(const char* name, uint64_t size, instar_node** out);
   Status open_file(const std::string& filename, instar_node** out);
   std::string full_name(const char* name) const;
-  void remove_made();
 
   Graph::Private& graph_;
   const Driver& format_;

@@ -11,13 +11,11 @@ using options::BoundOptions;
 using sdk::OutgoingCall;
 
 Status Graph::remove(const Call& call, const std::string& filename) {
+  const auto made = private_->made.extract(filename);
+  Status removed =
+      remove_files(*private_, call, made.empty() ? std::vector{filename} : made.mapped());
   if (private_->uploads.erase(filename) != 0) return {};
-  INSTAR_TRY(const Driver protocol, private_->find_protocol(filename));
-  INSTAR_TRY(const auto loaded, protocol.provider->load<instar_protocol_ops>());
-  if (loaded.ops->remove == nullptr) return {};
-  OutgoingCall inner(&call);
-  return inner.status(
-      loaded.ops->remove(loaded.host, inner.abi(), file_of(*private_, protocol, filename).c_str()));
+  return removed;
 }
 
 Result<std::string> Graph::stage(const std::string& filename, uint32_t flags) {

@@ -57,6 +57,7 @@ struct Graph::Private {
   Messages messages;
   std::map<std::string, std::weak_ptr<Node>> nodes;              ///< by node-name
   std::map<std::string, std::unique_ptr<StagedUpload>> uploads;  ///< by their files' names
+  std::map<std::string, std::vector<std::string>> made;  ///< all files of new images, by the first
   unsigned next_node = 0;
   unsigned nesting = 0;  ///< nodes that are being opened, one below the other
 
