@@ -307,6 +307,19 @@ TEST_F(GraphTest, FiltersAreToldOfEvents) {
   EXPECT_FALSE(open_with("event=pwritev_rmw.tail,file.align=512")->write(kCall, 512, &byte, 1));
 }
 
+TEST_F(GraphTest, CopiesOfAQuorumAreAskedWithAllThatIsBelowThem) {
+  ASSERT_TRUE(create("a.raw", "raw", 1 << 20));
+  const std::string copy = "children.0.driver=raw,children.0.file.driver=blkdebug,";
+  const auto node =
+      open("driver=quorum,vote-threshold=1," + copy + "children.0.file.image.filename=a.raw", 0, {},
+           true);
+  ASSERT_TRUE(node) << node.error().message;
+  const auto runs = chain_status(kCall, **node, 0, 1 << 20, {});
+  ASSERT_TRUE(runs) << runs.error().message;
+  // The file's first block may be allocated.
+  EXPECT_NE(runs->back().flags & INSTAR_EXTENT_ZERO, 0u);
+}
+
 TEST_F(GraphTest, MembersOfAFilterAreAListAndProbed) {
   ASSERT_TRUE(create("a.raw", "raw", 4096));
   const auto node = open(

@@ -77,16 +77,18 @@ const void* node_interface(void* self, const char* id, void** interface_self) no
 
 Result<size_t> extents_down_to(const Call& call, Node& top, std::string_view bottom,
                                uint64_t offset, uint64_t length, instar_extent* out, size_t max) {
-  Node* last = &top;
-  while (last != nullptr && last->names().node_name != bottom)
-    last = last->backing();
-  if (last == nullptr) return fail(ENOENT, "Bottom node '", bottom, "' not found");
-  if (last->kind() == NodeKind::kFilter)
-    return fail(EINVAL, "Bottom node '", bottom, "' is a filter");
   StatusOptions options;
-  options.base = last->backing();
-  options.want_zero = false;
   options.resolve_file = false;
+  if (!bottom.empty()) {
+    Node* last = &top;
+    while (last != nullptr && last->names().node_name != bottom)
+      last = last->backing();
+    if (last == nullptr) return fail(ENOENT, "Bottom node '", bottom, "' not found");
+    if (last->kind() == NodeKind::kFilter)
+      return fail(EINVAL, "Bottom node '", bottom, "' is a filter");
+    options.base = last->backing();
+    options.want_zero = false;
+  }
   INSTAR_TRY(const auto runs, chain_status(call, top, offset, length, options, max));
   std::transform(runs.begin(), runs.end(), out, [](const ChainExtent& run) {
     return instar_extent{run.length, 0, run.flags & ~uint32_t{INSTAR_EXTENT_OFFSET}, 0};

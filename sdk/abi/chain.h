@@ -18,8 +18,9 @@ typedef struct instar_chain_ops {
   uint32_t reserved;
   /**
    * Like instar_node_ops::extents, of the chain from this node down to the node called `bottom`,
-   * included: ALLOCATED where one of them decides the content. A length of 0 gives 0: it only asks
-   * for the name. -ENOENT: no node of the chain is called so. -EINVAL: it is a filter. [any]
+   * included: ALLOCATED where one of them decides the content. "": down to the end, which says
+   * how everything reads, holes of files too. A length of 0 gives 0: it only asks for the name.
+   * -ENOENT: no node of the chain is called so. -EINVAL: it is a filter. [any]
    */
   int64_t (*extents)(void* self, instar_call* call, const char* bottom, uint64_t offset,
                      uint64_t length, instar_extent* out, size_t max);

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "sdk/abi/chain.h"
 #include "sdk/cpp/plugin.hpp"
 
 namespace instar::quorum {
@@ -196,6 +197,26 @@ Status QuorumNode::flush(const Call& call) const {
   return on_all([&](const NodeRef& copy) { return copy.flush(call); });
 }
 
+namespace {
+
+/** What a copy, with all that is below it, says of a range's begin. */
+Result<instar_extent> extent_of(const NodeRef& copy, const Call& call, uint64_t offset,
+                                uint64_t length) {
+  instar_extent extent{};
+  void* self = nullptr;
+  const auto* chain = copy.interface<instar_chain_ops>(INSTAR_CHAIN_ID, &self);
+  if (chain == nullptr) {
+    INSTAR_CHECK(copy.extents(call, offset, length, &extent, 1));
+    return extent;
+  }
+  sdk::OutgoingCall outgoing(&call);
+  const int64_t count = chain->extents(self, outgoing.abi(), "", offset, length, &extent, 1);
+  if (count < 0) return outgoing.error(count);
+  return extent;
+}
+
+}  // namespace
+
 /** Zeroes where all copies have them, else data: the copies have to vote on it. */
 Result<size_t> QuorumNode::extents(const Call& call, uint64_t offset, uint64_t length,
                                    instar_extent* out, size_t max) const {
@@ -203,12 +224,11 @@ Result<size_t> QuorumNode::extents(const Call& call, uint64_t offset, uint64_t l
   uint64_t zeroes = length;
   uint64_t data = 0;
   for (const auto& copy : copies_) {
-    instar_extent extent{};
-    const auto asked = copy.extents(call, offset, length, &extent, 1);
-    if (asked && (extent.flags & INSTAR_EXTENT_ZERO) != 0)
-      zeroes = std::min(zeroes, extent.length);
+    const auto extent = extent_of(copy, call, offset, length);
+    if (extent && (extent->flags & INSTAR_EXTENT_ZERO) != 0)
+      zeroes = std::min(zeroes, extent->length);
     else
-      data = std::max(data, asked ? extent.length : length);
+      data = std::max(data, extent ? extent->length : length);
   }
   out[0] = data != 0 ? instar_extent{data, 0, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED, 0}
                      : instar_extent{zeroes, 0, INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED, 0};
