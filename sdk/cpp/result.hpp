@@ -113,6 +113,13 @@ class [[nodiscard]] Result<void> {
 
 using Status = Result<void>;
 
+/** The error's message says what could not be done: "Could not create image: No space left on
+ * device". */
+inline Status explained(std::string_view what, Status status) {
+  if (!status) status.error().message = cat(what, ": ", status.error().message);
+  return status;
+}
+
 #define INSTAR_CONCAT_(a, b) a##b
 #define INSTAR_CONCAT(a, b) INSTAR_CONCAT_(a, b)
 

@@ -154,7 +154,8 @@ Status Image::create(sdk::CreateContext& context) {
   if (whole)
     INSTAR_CHECK(
         write_entries(context.call(), file, header.bat_entries, header.data_off / header.tracks));
-  return file.write(context.call(), 0, &header, sizeof header);
+  return sdk::explained("Failed to create Parallels image",
+                        file.write(context.call(), 0, &header, sizeof header));
 }
 
 Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,

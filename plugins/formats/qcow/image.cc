@@ -151,9 +151,12 @@ Status Image::create(sdk::CreateContext& context) {
   const std::string backing = options.text("backing_file");
   INSTAR_TRY(const NodeRef node, context.create_file());
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
-  INSTAR_CHECK(file.resize(context.call(), empty_length(header)));
-  INSTAR_CHECK(file.write(context.call(), 0, &header, sizeof header));
-  return file.write(context.call(), sizeof header, backing.data(), backing.size());
+  const auto write = [&]() -> Status {
+    INSTAR_CHECK(file.resize(context.call(), empty_length(header)));
+    INSTAR_CHECK(file.write(context.call(), 0, &header, sizeof header));
+    return file.write(context.call(), sizeof header, backing.data(), backing.size());
+  };
+  return sdk::explained("Could not create image", write());
 }
 
 Result<instar_measure_result> Image::measure(sdk::Host host, const sdk::Options& options,

@@ -23,13 +23,15 @@ class Creator {
   Status run() {
     INSTAR_CHECK(choose_layout());
     if (options_.preallocation >= INSTAR_PREALLOCATION_FALLOC && !header_.has_data_file())
-      INSTAR_CHECK(file_.node().resize(call_, offset(layout_.end()), options_.preallocation));
-    INSTAR_CHECK(write_refcounts());
-    INSTAR_CHECK(write_l1());
+      INSTAR_CHECK(sdk::explained(
+          "Could not resize image: Failed to resize underlying file",
+          file_.node().resize(call_, offset(layout_.end()), options_.preallocation)));
+    INSTAR_CHECK(written(write_refcounts()));
+    INSTAR_CHECK(written(write_l1()));
     INSTAR_TRY(header_.crypto,
                create_encryption(context_, options_.encryption, file_, offset(layout_.crypto_at()),
                                  offset(layout_.crypto)));
-    INSTAR_CHECK(write_l2());
+    INSTAR_CHECK(written(write_l2()));
     if (preallocates() && layout_.data != 0) {
       const uint64_t end = offset(layout_.data_at()) + header_.size;
       if (file_.size() < end) INSTAR_CHECK(file_.node().resize(call_, end));
@@ -41,10 +43,13 @@ class Creator {
                   "' with format '", header_.backing_format.value_or(""),
                   "': ", bytes.error().message);
     bytes->resize(geometry_.cluster_size);
-    return file_.write(call_, 0, bytes->data(), bytes->size());
+    return written(file_.write(call_, 0, bytes->data(), bytes->size()));
   }
 
  private:
+  static Status written(Status status) {
+    return sdk::explained("Could not write qcow2 header", std::move(status));
+  }
   bool preallocates() const { return options_.preallocation != INSTAR_PREALLOCATION_OFF; }
   uint64_t offset(uint64_t cluster) const { return cluster << geometry_.cluster_bits; }
 

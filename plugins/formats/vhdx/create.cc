@@ -203,7 +203,7 @@ Status Image::create(sdk::CreateContext& context) {
   INSTAR_TRY(HostFile file, HostFile::open(node, true));
   const uint64_t end = wanted.data_offset() + (wanted.allocated() ? wanted.size : 0);
   INSTAR_CHECK(file.resize(call, end, wanted.preallocation));
-  INSTAR_CHECK(write_headers(call, file, wanted));
+  INSTAR_CHECK(sdk::explained("Failed to write file signature", write_headers(call, file, wanted)));
   INSTAR_CHECK(write_regions(call, file, wanted));
   INSTAR_CHECK(write_bat(call, file, wanted));
   INSTAR_CHECK(write_metadata(call, file, wanted, parent));

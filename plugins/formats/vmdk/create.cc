@@ -243,8 +243,9 @@ Status Image::create(sdk::CreateContext& context) {
   }
   INSTAR_TRY(const std::string text,
              monolithic ? descriptor_inside(plan) : Result<std::string>(to_text(plan.descriptor)));
-  return file.write(context.call(), monolithic ? kDescriptorSector * kSector : 0, text.data(),
-                    text.size());
+  return sdk::explained("Could not write description",
+                        file.write(context.call(), monolithic ? kDescriptorSector * kSector : 0,
+                                   text.data(), text.size()));
 }
 
 /** Of an image in several files it is that of the extents. */

@@ -99,7 +99,8 @@ Status create_fixed(const Call& call, HostFile& file, const Wanted& wanted) {
   const Footer footer = make_footer(wanted);
   const uint64_t size = footer.current_size;
   INSTAR_CHECK(file.resize(call, size + sizeof footer, wanted.preallocation));
-  return file.write(call, size, &footer, sizeof footer);
+  return sdk::explained("Unable to write VHD header",
+                        file.write(call, size, &footer, sizeof footer));
 }
 
 /** None allocated, or one behind another from `first_block` on, each behind its bitmap. */
