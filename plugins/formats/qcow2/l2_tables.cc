@@ -79,16 +79,18 @@ Status L2Tables::set_table(const Call& call, uint64_t guest, uint64_t host) {
   const uint64_t l1_index = geometry_.l1_index(guest);
   const uint64_t old = l1_[l1_index] & kL1OffsetMask;
   if (old != 0) file_.say("l2_alloc.cow_read");
-  std::vector<uint8_t> copy(old != 0 ? cache_.slice_size() : 0);
-  for (uint64_t at = 0; at < geometry_.cluster_size; at += cache_.slice_size()) {
-    if (old != 0) {
-      INSTAR_TRY(const uint8_t* from, cache_.get(call, old + at));
-      std::copy_n(from, copy.size(), copy.begin());
-    }
-    INSTAR_TRY(uint8_t * to, cache_.get_new(host + at));
-    std::copy(copy.begin(), copy.end(), to);
+  std::vector<uint8_t> table(geometry_.cluster_size);
+  for (uint64_t at = 0; old != 0 && at < table.size(); at += cache_.slice_size()) {
+    INSTAR_TRY(const uint8_t* from, cache_.get(call, old + at));
+    std::copy_n(from, cache_.slice_size(), table.data() + at);
   }
   file_.say("l2_alloc.write");
+  // At once, so that there is room when it is written back.
+  INSTAR_CHECK(file_.write(call, host, table.data(), table.size()));
+  for (uint64_t at = 0; at < table.size(); at += cache_.slice_size()) {
+    INSTAR_TRY(uint8_t * to, cache_.get_new(host + at));
+    std::copy_n(table.data() + at, cache_.slice_size(), to);
+  }
   l1_[l1_index] = host | kEntryCopied;
   dirty_l1_.insert(l1_index);
   return {};

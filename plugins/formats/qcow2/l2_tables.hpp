@@ -82,7 +82,8 @@ class L2Tables {
   uint64_t table_offset(uint64_t guest) const {
     return l1_[geometry_.l1_index(guest)] & kL1OffsetMask;
   }
-  /** Gives guest's range a table at `host`: a copy of the one that it has, or an empty one. */
+  /** Gives guest's range a table at `host`: a copy of the one that it has, or an empty one. Written
+   * there; after an error nothing has changed. */
   Status set_table(const Call& call, uint64_t guest, uint64_t host);
 
   Entry get(const Slice& slice, uint64_t index) const;

@@ -32,6 +32,7 @@ Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
       INSTAR_CHECK(grow_table(call, last));
       continue;
     }
+    INSTAR_CHECK(reserve(call, {start + want, blocks}));
     uint64_t cluster = start + want;
     for (uint64_t b = start >> geometry_.refblock_bits; b <= last; ++b)
       if (!has_block(b)) INSTAR_CHECK(make_block(b, cluster++));

@@ -173,11 +173,19 @@ Status Refcounts::decrease(const Call& call, ClusterRange range,
   return {};
 }
 
-/** Puts the block with number `index` into a cluster, which is not counted yet. */
-Status Refcounts::make_block(uint64_t index, uint64_t cluster) {
-  const uint64_t offset = cluster << geometry_.cluster_bits;
+/** Blocks and a table get room in the file at once, so that they can be written back to a full disk.
+ * Before anything is changed. */
+Status Refcounts::reserve(const Call& call, ClusterRange range) {
+  if (range.count == 0) return {};
   file_.say("refblock_alloc");
   file_.say("refblock_alloc.write");
+  const std::vector<uint8_t> zeroes(range.count << geometry_.cluster_bits);
+  return file_.write(call, range.first << geometry_.cluster_bits, zeroes.data(), zeroes.size());
+}
+
+/** Puts the block with number `index` into a cluster, which is reserved, but not counted yet. */
+Status Refcounts::make_block(uint64_t index, uint64_t cluster) {
+  const uint64_t offset = cluster << geometry_.cluster_bits;
   for (uint64_t at = 0; at < geometry_.cluster_size; at += blocks_.slice_size())
     INSTAR_CHECK(blocks_.get_new(offset + at));
   table_[index] = offset;
@@ -219,6 +227,7 @@ Status Refcounts::grow_table(const Call& call, uint64_t index) {
   }
   const uint64_t end = start + clusters + blocks;
   INSTAR_CHECK(admit(call, {start, end - start}));
+  INSTAR_CHECK(reserve(call, {start, end - start}));
   table_.resize(clusters * per_cluster);
   uint64_t cluster = start + clusters;
   for (uint64_t b = start >> geometry_.refblock_bits; b <= (end - 1) >> geometry_.refblock_bits;
@@ -277,6 +286,7 @@ Result<uint64_t> Refcounts::find_free(const Call& call) {
       if (has_block(index)) continue;
     }
     INSTAR_CHECK(admit(call, {hint_, 1}));
+    INSTAR_CHECK(reserve(call, {hint_, 1}));
     INSTAR_CHECK(make_block(index, hint_));
     INSTAR_CHECK(set_new(call, {hint_, 1}));
     ++hint_;
@@ -330,6 +340,7 @@ Result<uint64_t> Refcounts::run_at_end(const Call& call, uint64_t count) {
       continue;
     }
     INSTAR_CHECK(admit(call, {start, blocks + count}));
+    INSTAR_CHECK(reserve(call, {start, blocks}));
     uint64_t cluster = start;
     for (uint64_t b = first_block; b <= last_block; ++b)
       if (missing(b)) INSTAR_CHECK(make_block(b, cluster++));

@@ -130,6 +130,7 @@ class Refcounts {
   Status check_block(const Call& call, uint64_t index);
   Result<uint8_t*> block_slice(const Call& call, uint64_t cluster, uint64_t* slice_first,
                                uint64_t* slice_count);
+  Status reserve(const Call& call, ClusterRange range);
   Status make_block(uint64_t index, uint64_t cluster);
   Status grow_table(const Call& call, uint64_t index);
   Result<uint64_t> run_at_end(const Call& call, uint64_t count);

@@ -115,7 +115,11 @@ Status Image::own_table(const Call& call, uint64_t guest) {
   auto allocated = refcounts_.allocate(call, 1);
   allocating_ = nullptr;
   INSTAR_TRY(const ClusterRange range, std::move(allocated));
-  INSTAR_CHECK(l2_.set_table(call, guest, range.first << geometry_.cluster_bits));
+  if (auto made = l2_.set_table(call, guest, range.first << geometry_.cluster_bits); !made) {
+    std::vector<ClusterRange> unused;
+    (void)refcounts_.decrease(call, range, &unused);
+    return made;
+  }
   guard_.add(geometry_, range.first << geometry_.cluster_bits, geometry_.cluster_size);
   if (old != 0) free_later({geometry_.cluster_of(old), 1}, false);
   return {};

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases on a full disk, a small tmpfs that ends with the run: what is said, what is left, and that no clusters leak."""
+
+import os
+import subprocess
+
+from harness.tool import differences
+
+MOUNT = ("unshare", "-m") if os.geteuid() == 0 else ("unshare", "-rm")
+ON_SMALL_DISK = 'mkdir -p small; mount -t tmpfs -o size=8m none small; trap "umount small" EXIT; '
+FULL = "head -c 9M /dev/zero >small/full 2>/dev/null; "
+# With the words of the genuine tool, where it has any that say more.
+CREATE = (
+    "-f raw -o preallocation=full", "-f raw -o preallocation=falloc", "-f qcow2", "-f qcow2 -o preallocation=metadata",
+    "-f qcow2 -o data_file=small/data", "-f vmdk -o subformat=monolithicFlat", "-f vhdx", "-f vpc -o subformat=fixed", "-f qcow", "-f qed",
+    "-f parallels",
+)
+# What prepares small/image and others, and the command that fails.
+FILLING = {
+    "commit": ('"$G" create -q -f qcow2 small/image 20M; "$G" create -q -f qcow2 -b small/image -F qcow2 top; '
+               '"$G-io" -c "write 0 15M" top >/dev/null', "commit top"),
+    "rebase": ('"$G" create -q -f qcow2 -b "$PWD/noise" -F raw small/image', "rebase -b '' small/image"),
+    "convert -n": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -f raw -O qcow2 noise small/image"),
+    "convert -n -c": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -c -f raw -O qcow2 noise small/image"),
+}
+LAYOUTS = ("cluster_size=64k", "cluster_size=512", "cluster_size=4k,refcount_bits=64", "cluster_size=2M", "extended_l2=on")
+
+
+def on_small_disk(oracle, tool, script, folder):
+    """A run of sh; the tool is $T, the genuine one $G, its qemu-io $G-io."""
+    names = f"T={tool.program}; G={folder}/genuine; "
+    for name, program in (("genuine", oracle.program), ("genuine-io", oracle.qemu_io)):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(program)
+    script = names + ON_SMALL_DISK + script
+    return tool.run(*MOUNT[1:], "sh", "-c", script, cwd=folder, program=MOUNT[0], timeout=120)
+
+
+def creating(oracle, tool, options):
+    def case(folder):
+        script = FULL + f'"$T" create -q {options} small/image 30M; echo $?; '
+        got = on_small_disk(oracle, tool, script + "ls small", folder)
+        wanted = on_small_disk(oracle, oracle, script + "echo full", folder)
+        yield "", differences(options, wanted, got)
+
+    return case
+
+
+def filling(oracle, tool, layout, name):
+    prepare, command = FILLING[name]
+
+    def case(folder):
+        (folder / "noise").write_bytes(os.urandom(1 << 20).hex().encode() * 10)
+        prepared = prepare.replace("create -q -f qcow2", f"create -q -f qcow2 -o {layout}", 1)
+        script = f'{prepared}; "$T" {command}; echo $?; "$G" check -q small/image'
+        got = on_small_disk(oracle, tool, script, folder)
+        yield "", [] if got.out == "1\n" and got.err.endswith("No space left on device\n") and got.err.count("\n") == 1 else [str(got)]
+
+    return case
+
+
+def cases(oracle, tool):
+    if subprocess.run([*MOUNT, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode:
+        print("skipped full disk: file systems can't be mounted here", flush=True)
+        return []
+    return [(f"full disk: create {options}", creating(oracle, tool, options)) for options in CREATE] + \
+        [(f"full disk: {name} {layout}", filling(oracle, tool, layout, name)) for layout in LAYOUTS for name in FILLING]
