@@ -163,6 +163,7 @@ Result<int> NfsNode::request(const Call& call, const Mount::Send& send, const Mo
 }
 
 void NfsNode::limits(instar_node_limits& limits) const {
+  limits.flags |= INSTAR_NODE_REMOTE;
   if (regular_) limits.flags |= INSTAR_NODE_ZERO_INIT;
   if (access_ != Access::kRead) return;
   limits.flags |= INSTAR_NODE_READ_ONLY;

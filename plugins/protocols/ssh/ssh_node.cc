@@ -104,6 +104,7 @@ std::string SshNode::filename() const {
 }
 
 void SshNode::limits(instar_node_limits& limits) const {
+  limits.flags |= INSTAR_NODE_REMOTE;
   if (sessions_.regular()) limits.flags |= INSTAR_NODE_ZERO_INIT;
   if (writable_) return;
   limits.flags |= INSTAR_NODE_READ_ONLY;
