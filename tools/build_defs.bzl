@@ -3,6 +3,7 @@
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
+load("//sdk/build:cxx_runtime.bzl", "CXX_RUNTIME", "CXX_RUNTIME_FEATURES")
 
 def _headers_only_impl(ctx):
     infos = [CcInfo(compilation_context = dep[CcInfo].compilation_context) for dep in ctx.attr.deps]
@@ -82,8 +83,9 @@ def instar_shared_library(name, soname, exports, deps, visibility = None):
             "-Wl,-Bsymbolic-functions",
             "-Wl,--version-script=$(location %s)" % exports,
             "-Wl,-z,defs",
-        ],
+        ] + CXX_RUNTIME,
         linkshared = True,
+        features = CXX_RUNTIME_FEATURES,
         visibility = visibility,
         deps = [
             exports,

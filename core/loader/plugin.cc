@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <sys/stat.h>
+#include <unwind.h>
 
 #include <algorithm>
 #include <boost/dll/shared_library.hpp>
@@ -51,11 +52,19 @@ std::string loader_text(const std::string& path) {
   return std::string(reason);
 }
 
+/** Guard catches what a plugin throws in spite of the rules. The plugin may have an unwinder of its own; ours gives up
+ * (abort) when it meets such an exception before any that it has unwound itself. */
+void prepare_unwinder() {
+  [[maybe_unused]] static const auto once =
+      _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
+}
+
 Result<boost::dll::shared_library*> open_library(const Manifest& manifest) {
   boost::dll::shared_library library;
   boost::dll::fs::error_code ec;
   library.load(manifest.library, rtld_now | rtld_local, ec);
   if (ec) return failure(manifest, cat("could not be loaded: ", loader_text(manifest.library)));
+  prepare_unwinder();
   return &keep(std::move(library));
 }
 

@@ -2,6 +2,7 @@
 """How a plugin of this repository is built."""
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
+load("//sdk/build:cxx_runtime.bzl", "CXX_RUNTIME", "CXX_RUNTIME_FEATURES")
 
 _VERSION_SCRIPT = "//sdk/build:plugin.lds"
 
@@ -48,13 +49,14 @@ def instar_plugin(name, srcs, hdrs = [], deps = [], manifest = "plugin.json", li
     cc_binary(
         name = name + ".so",
         linkshared = True,
+        features = CXX_RUNTIME_FEATURES,
         linkopts = linkopts + [
             "-Wl,-u,instar_plugin_entry_v1",
             "-Wl,--version-script=$(location %s)" % _VERSION_SCRIPT,
             "-Wl,-soname,%s.so" % name,
             "-Wl,-z,defs",
             "-Wl,--build-id=sha1",
-        ],
+        ] + CXX_RUNTIME,
         deps = [
             ":%s_lib" % name,
             _VERSION_SCRIPT,
