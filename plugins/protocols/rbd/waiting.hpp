@@ -5,6 +5,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -37,10 +38,14 @@ template <class Work>
 auto run_patiently(const sdk::Call& call, Work work) -> decltype(work()) {
   std::promise<decltype(work())> promise;
   auto result = promise.get_future();
-  std::thread([work = std::move(work), promise = std::move(promise)]() mutable {
+  std::thread([owned = std::optional<Work>(std::move(work)),
+               promise = std::move(promise)]() mutable {
     try {
-      promise.set_value(work());
+      auto value = (*owned)();
+      owned.reset();  // an image that it holds is the caller's to close, from here on
+      promise.set_value(std::move(value));
     } catch (...) {
+      owned.reset();
       promise.set_exception(std::current_exception());
     }
   }).detach();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <semaphore>
 
 namespace instar::rbd {
@@ -15,6 +16,20 @@ TEST(RunPatiently, GivesTheResult) {
   const auto result = run_patiently(sdk::Call(nullptr), []() -> Result<int> { return 42; });
   ASSERT_TRUE(result);
   EXPECT_EQ(*result, 42);
+}
+
+/** As an image that is closed when nobody has it any more: the process may end right after. */
+TEST(RunPatiently, KeepsNothingOfWhatItUsed) {
+  std::atomic<bool> closed = false;
+  std::shared_ptr<void> image(nullptr, [&](void*) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    closed = true;
+  });
+  const auto result = run_patiently(sdk::Call(nullptr), [image]() -> Result<int> { return 42; });
+  ASSERT_TRUE(result);
+  EXPECT_EQ(image.use_count(), 1);
+  image.reset();
+  EXPECT_TRUE(closed);
 }
 
 TEST(RunPatiently, LeavesWhatHangs) {
