@@ -17,6 +17,8 @@ constexpr unsigned kMostByItself = 4;
 constexpr unsigned kRemoteSoon = 3;
 /** Three times a MiB in this time is what a fast network carries; who gets less waits for distance. */
 constexpr std::chrono::milliseconds kLong(4);
+/** As many in a row are no accident: the first worker's first, and one of each after that. */
+constexpr unsigned kLongPieces = kRemoteSoon + 1;
 
 /** Signals are for the thread that was there before us. */
 class SignalsBlocked {
@@ -48,7 +50,10 @@ Team::Team(Crowd crowd, std::function<void()> work) : crowd_(crowd), work_(std::
 }
 
 void Team::took(std::chrono::nanoseconds time) {
-  if (time > kLong) slow_ = true;
+  if (time <= kLong)
+    long_pieces_ = 0;
+  else if (++long_pieces_ >= kLongPieces)
+    slow_ = true;
 }
 
 void* Team::enter(void* self) {

@@ -67,7 +67,8 @@ class Team {
   std::mutex mutex_;
   std::vector<pthread_t> threads_;
   unsigned started_ = 0;
-  std::atomic<bool> slow_ = false;  ///< a piece took long
+  std::atomic<unsigned> long_pieces_ = 0;  ///< one after the other
+  std::atomic<bool> slow_ = false;         ///< enough of them
 };
 
 /**

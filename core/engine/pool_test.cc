@@ -40,7 +40,7 @@ TEST(Team, GrowsFurtherWherePiecesTakeLong) {
     Team* self = nullptr;
     Team team({2, 5}, [&] {
       ++entered;
-      if (milliseconds > 0) {
+      for (int i = 0; i < 4 && milliseconds > 0; ++i) {
         const Team::Piece piece(*self);
         std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
       }
