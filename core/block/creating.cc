@@ -133,6 +133,7 @@ Status Creating::create_file(const char* name, uint64_t size, instar_node** out)
   rehearsed_ = spec_.dry_run;
   if (rehearsed_) return fail(ECANCELED, errno_text(ECANCELED));
   const std::string filename = full_name(name);
+  if (name != nullptr && spec_.keep_others) INSTAR_CHECK(expect_none(filename));
   INSTAR_TRY(const Driver protocol, graph_.find_protocol(filename));
   const std::string size_text = std::to_string(size);
   auto options = options_of(protocol, bound_);
@@ -146,6 +147,15 @@ Status Creating::create_file(const char* name, uint64_t size, instar_node** out)
   INSTAR_CHECK(run_protocol(protocol, filename, options));
   made_.push_back(filename);
   return open_file(filename, out);
+}
+
+Status Creating::expect_none(const std::string& filename) {
+  NodeRequest request;
+  request.filename = filename;
+  request.protocol = true;
+  const auto node = graph_.open_node(std::move(request));
+  if (!node && node.error().code == ENOENT) return {};
+  return fail(EEXIST, "Could not create '", filename, "': ", errno_text(EEXIST));
 }
 
 Status Creating::open_file(const std::string& filename, instar_node** out) {

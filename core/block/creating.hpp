@@ -42,6 +42,7 @@ class Creating {
   Status run_format();
   Status create_file(const char* name, uint64_t size, instar_node** out);
   Status open_file(const std::string& filename, instar_node** out);
+  Status expect_none(const std::string& filename);
   std::string full_name(const char* name) const;
 
   Graph::Private& graph_;

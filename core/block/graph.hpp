@@ -62,6 +62,7 @@ struct CreateSpec {
   bool quiet = false;           ///< leave the "Formatting" line out
   std::string staged;           ///< the file that is made now and is called `filename` later
   bool dry_run = false;         ///< everything is checked, nothing is made
+  bool keep_others = false;     ///< further files of the image replace none
 };
 
 /** An image that is made as a sequence of bytes. */

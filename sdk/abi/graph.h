@@ -40,7 +40,9 @@ enum instar_create_spec_flags {
   INSTAR_CREATE_QUIET = 1u << 0,
   INSTAR_CREATE_BACKING_UNSAFE = 1u << 1, /**< -u: the backing file is not opened */
   INSTAR_CREATE_SIZE_WINS = 1u << 2,      /**< `size` stands above a size among the options */
-  INSTAR_CREATE_DRY_RUN = 1u << 3         /**< everything is checked, nothing is made */
+  INSTAR_CREATE_DRY_RUN = 1u << 3,        /**< everything is checked, nothing is made */
+  INSTAR_CREATE_KEEP_OTHERS =
+      1u << 4 /**< -EEXIST where a further file of the image, such as an extent, is there already */
 };
 
 /** What to create. */

@@ -30,6 +30,7 @@ class NewImage {
     const bool dry_run = (spec.flags & INSTAR_CREATE_DRY_RUN) != 0;
     if (!context_.strict()) INSTAR_CHECK(choose_name(dry_run));
     spec.struct_size = sizeof spec;
+    if (keep_) spec.flags |= INSTAR_CREATE_KEEP_OTHERS;
     spec.staged = staged_ ? name_.c_str() : nullptr;
     OutgoingCall call(&context_.call());
     const int result = context_.graph().create(context_.host().abi(), call.abi(), &spec);
