@@ -135,7 +135,8 @@ bool drop_encryption(std::vector<uint8_t>& image) {
   store_be(method, uint32_t{kCryptNone});
   Be<uint32_t> crypto = kExtensionCrypto;
   const auto* bytes = reinterpret_cast<const uint8_t*>(&crypto);
-  const auto end = image.begin() + kSector;
+  // Extensions may go on behind the first sector.
+  const auto end = image.begin() + std::min<ptrdiff_t>(std::ssize(image), 4096);
   const auto extension = std::search(image.begin(), end, bytes, bytes + sizeof crypto);
   if (extension != end) *extension ^= 0xff;
   return true;
