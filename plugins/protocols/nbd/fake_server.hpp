@@ -67,6 +67,7 @@ class FakeServer {
   std::vector<uint8_t>& disk() { return disk_; }
 
   std::atomic<bool> mute{false};       ///< requests get no replies
+  std::atomic<int> milliseconds{0};    ///< that each reply takes
   std::atomic<uint32_t> fail_with{0};  ///< not 0: every request fails with this error
   std::atomic<int> connections{0}, requests{0};
   std::atomic<int> cut_after{-1};  ///< requests that are still answered before a cut; -1: all
@@ -138,6 +139,7 @@ class FakeServer {
     if (type == kWrite && !move(fd, data.data(), data.size(), true)) return false;
     ++requests;
     if (mute) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
     if (cut_after == 0 || (cut_after > 0 && --cut_after == 0)) return false;
     Reply reply;
     const uint32_t error = fail_with;

@@ -43,6 +43,7 @@ TEST_F(Nbd, ReadsAndWrites) {
 }
 
 TEST_F(Nbd, ServesManyThreadsOverSeveralConnections) {
+  server_.milliseconds = 1;
   auto node = open();
   ASSERT_TRUE(node);
   std::vector<std::thread> threads;
