@@ -26,8 +26,9 @@ std::string error_text(std::string_view program, std::string_view message, std::
 }
 
 std::string warning_text(std::string_view program, std::string_view message,
-                         std::string_view hint) {
-  return error_text(program, cat("warning: ", message), hint);
+                         std::string_view more_lines) {
+  std::string text = error_text(program, cat("warning: ", message), {});
+  return text += more_lines;  // not all of QEMU's end with a newline
 }
 
 std::string caution_text(std::string_view message, std::string_view more_lines) {

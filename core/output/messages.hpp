@@ -14,9 +14,9 @@ namespace instar::output {
 std::string error_text(std::string_view program, std::string_view message,
                        std::string_view hint = {});
 
-/** "qemu-img: warning: MESSAGE" and the hint's lines. */
+/** "qemu-img: warning: MESSAGE" and a newline, then more lines as they are. */
 std::string warning_text(std::string_view program, std::string_view message,
-                         std::string_view hint = {});
+                         std::string_view more_lines = {});
 
 /** "WARNING: MESSAGE" and more lines below it, indented: a warning without the program's name. */
 std::string caution_text(std::string_view message, std::string_view more_lines);

@@ -28,7 +28,7 @@ TEST(Messages, PrefixAndHint) {
   EXPECT_EQ(error_text("qemu-img", "x.q: bad"), "qemu-img: x.q: bad\n");
   EXPECT_EQ(error_text("instar", "bad", "first\nsecond"), "instar: bad\nfirst\nsecond\n");
   EXPECT_EQ(error_text("instar", "bad", "first\n"), "instar: bad\nfirst\n");
-  EXPECT_EQ(warning_text("qemu-img", "short", "Please"), "qemu-img: warning: short\nPlease\n");
+  EXPECT_EQ(warning_text("qemu-img", "short", "Please"), "qemu-img: warning: short\nPlease");
 }
 
 TEST(FdSink, BuffersAndKeepsTheFirstError) {
