@@ -132,7 +132,7 @@ Result<NodePtr> Graph::Private::open_image(const OpenSpec& spec) {
   if (spec.image_opts) {
     auto read = options::read_image_options(spec.filename);
     for (const auto& warning : read.warnings)
-      warn(warning.message, warning.hint);
+      warn(warning.message, warning.hint + "\n");
     request.options = std::move(read.flat);
   } else {
     request.filename = spec.filename;

@@ -43,6 +43,7 @@ std::string caution_text(std::string_view message, std::string_view more_lines) 
 }
 
 std::string json_message(std::string_view kind, std::string_view message, std::string_view hint) {
+  if (hint.ends_with('\n')) hint.remove_suffix(1);
   sdk::JsonWriter json;
   json.begin_object().key(kind).begin_object().field("message", message);
   if (!hint.empty()) json.field("hint", hint);
