@@ -15,8 +15,9 @@ constexpr unsigned kMostWorkers = 16;
 constexpr unsigned kMostByItself = 4;
 /** For a server nearby: more would take the processor from each other, and from it. */
 constexpr unsigned kRemoteSoon = 3;
-/** Three times a MiB in this time is what a fast network carries; who gets less waits for distance. */
-constexpr std::chrono::milliseconds kLong(4);
+/** Three times a MiB in this time is 4 Gbit/s; who gets less waits for distance, and a busy server nearby
+ * is left to its few requests. */
+constexpr std::chrono::milliseconds kLong(6);
 /** As many in a row are no accident: the first worker's first, and one of each after that. */
 constexpr unsigned kLongPieces = kRemoteSoon + 1;
 
