@@ -429,6 +429,26 @@ TEST(Copy, TellsProgress) {
   ASSERT_FALSE(reports.empty());
   EXPECT_TRUE(std::is_sorted(reports.begin(), reports.end()));
   EXPECT_EQ(reports.back().first, reports.back().second);
+  EXPECT_EQ(from->bytes_told, from->bytes.size()) << "not once to count and once to copy";
+}
+
+TEST(Copy, TellsProgressOfMorePiecesThanItRemembers) {
+  constexpr uint64_t kPieces = 40000;
+  const auto from = std::make_shared<Memory>(kPieces * fakes::kBlock);
+  for (uint64_t i = 0; i < kPieces; i += 2)
+    from->set(i, BlockStatus::kData, static_cast<uint8_t>(1 + i % 255));
+  const auto to = std::make_shared<Memory>(from->bytes.size());
+  const auto source = fakes::memory_node(from);
+  const auto target = fakes::memory_node(to);
+  std::pair<uint64_t, uint64_t> last;
+  auto job = job_of(*source, *target);
+  job.progress = {&last, [](void* opaque, uint64_t done, uint64_t total) {
+                    *static_cast<decltype(last)*>(opaque) = {done, total};
+                  }};
+  TestCall call;
+  ASSERT_TRUE(copy(call.call(), job));
+  EXPECT_EQ(last, std::pair(from->bytes.size() / 2, from->bytes.size() / 2));
+  EXPECT_EQ(from->bytes, to->bytes);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ struct Memory {
   bool bad_status = false;
   std::vector<std::pair<uint64_t, uint64_t>> writes;  ///< in the order that they came
   uint64_t bytes_read = 0;
+  uint64_t bytes_told = 0;  ///< whose status was asked for
   uint64_t bytes_zeroed = 0;
   int most_threads = 0;
   std::atomic<int>* cancel_after = nullptr;  ///< writes until *cancelled is set
@@ -145,6 +146,7 @@ class MemoryNode {
       while (next < end && memory_->status[next / kBlock] == kind)
         next = std::min((next / kBlock + 1) * kBlock, end);
       out[count] = {next - offset, 0, flags(kind), 0};
+      memory_->bytes_told += next - offset;
       offset = next;
     }
     return count;

@@ -8,6 +8,7 @@ namespace instar::engine {
 namespace {
 constexpr uint64_t kSector = 512;
 constexpr size_t kBatch = 512;
+constexpr size_t kKept = 16384;  // segments: about 1 MiB
 }  // namespace
 
 void Segment::skip(uint64_t bytes) {
@@ -44,14 +45,16 @@ Result<uint64_t> SourceWalk::open_window() {
 }
 
 void SourceWalk::rewind() {
+  taken_ = 0;
+  if (from_start_) return;
+  from_start_ = true;
   current_ = 0;
   position_ = 0;
-  taken_ = 0;
-  batch_.clear();
+  kept_.clear();
 }
 
 Result<bool> SourceWalk::next(const Call& call, Segment& out) {
-  while (taken_ == batch_.size()) {
+  while (taken_ == kept_.size()) {
     while (current_ < sources_.size() && position_ == sources_[current_].length) {
       ++current_;
       position_ = 0;
@@ -59,13 +62,16 @@ Result<bool> SourceWalk::next(const Call& call, Segment& out) {
     if (current_ == sources_.size()) return false;
     INSTAR_CHECK(refill(call, sources_[current_]));
   }
-  out = batch_[taken_++];
+  out = kept_[taken_++];
   return true;
 }
 
 Status SourceWalk::refill(const Call& call, const Source& source) {
-  batch_.clear();
-  taken_ = 0;
+  if (kept_.size() + kBatch > kKept) {
+    kept_.clear();
+    taken_ = 0;
+    from_start_ = false;
+  }
   INSTAR_TRY(const auto extents, ask(call, source));
   for (const auto& extent : extents) {
     Segment whole = segment(source, extent);
@@ -76,11 +82,11 @@ Status SourceWalk::refill(const Call& call, const Source& source) {
     if (split && whole.offset < edge && whole.offset + whole.length > edge) {
       Segment head = whole;
       head.length = edge - whole.offset;
-      batch_.push_back(head);
+      kept_.push_back(head);
       whole.skip(head.length);
     }
     if (split && whole.offset >= edge) whole.kind = SegmentKind::kBacking;
-    batch_.push_back(whole);
+    kept_.push_back(whole);
   }
   return {};
 }

@@ -73,9 +73,10 @@ class SourceWalk {
   RawFiles& files_;
   std::vector<Source> sources_;
   size_t current_ = 0;     ///< source
-  uint64_t position_ = 0;  ///< in it, after the batch
-  std::vector<Segment> batch_;
-  size_t taken_ = 0;
+  uint64_t position_ = 0;  ///< in it, after what is kept
+  std::vector<Segment> kept_;
+  bool from_start_ = true;  ///< all that was asked for is kept: who begins again need not ask again
+  size_t taken_ = 0;        ///< of what is kept
 };
 
 }  // namespace instar::engine

@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 
 /** How soon a wish to cancel is seen. */
 constexpr milliseconds kPatience(100);
-/** How long closing waits for the server to take notice. */
+/** How long closing waits for the socket to take the word. */
 constexpr milliseconds kFarewell(200);
 
 Error lost() {
@@ -85,7 +85,10 @@ Connection::~Connection() {
       nbd_aio_disconnect(handle_, 0) == 0) {
     Lock lock(mutex_);
     const auto until = Clock::now() + kFarewell;
-    while (!is_over(handle_) && Clock::now() < until)
+    const auto unsent = [&] {
+      return (nbd_aio_get_direction(handle_) & LIBNBD_AIO_DIRECTION_WRITE) != 0;
+    };
+    while (unsent() && Clock::now() < until)
       if (step(lock) < 0) break;
   }
   nbd_close(handle_);
