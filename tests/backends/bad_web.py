@@ -132,6 +132,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(30)
         self.part(False)
 
+    def stops(self, body):
+        """Half of each answer, and then not a byte more."""
+        def half(data):
+            self.wfile.write(data[:(len(data) + 1) // 2])
+            if len(data) > 1:
+                time.sleep(30)
+        self.part(body, half)
+
     def deaf(self, _):
         time.sleep(30)
 

@@ -114,7 +114,7 @@ class Web:
         ways = {"good": None, "no-ranges": None, "lying": None, "other-range": None, "no-range-header": None, "cut": None,
                 "flaky": None, "too-much": None, "slow": None, "no-head": None, "expiring": None,
                 "always-cut": "curl: ", "endless": "Server didn't report file size.", "changing": "changed while it was read",
-                "to-file": "not supported", "loop": "redirects", "silent": "curl: ", "deaf": "timed out"}
+                "to-file": "not supported", "loop": "redirects", "silent": "curl: ", "stops": "curl: ", "deaf": "timed out"}
         with serving(content) as server:
             for way, error in ways.items():
                 options = f"driver=raw,file.driver=http,file.url={server.url(way)},file.timeout={1 if error else 2},file.readahead=64k"
@@ -123,7 +123,7 @@ class Web:
                 if error is None:
                     right = got.status == 0 and out.read_bytes() == content
                 else:
-                    right = got.status == 1 and error in got.err and not out.exists() and got.seconds < 10
+                    right = got.status == 1 and error in got.err and not out.exists() and got.seconds < 5
                 yield way, [] if right else [str(got)]
                 out.unlink(missing_ok=True)
 

@@ -17,8 +17,9 @@ class Backoff {
   explicit Backoff(std::chrono::seconds timeout)
       : patience_(timeout.count() > 0 ? timeout : std::chrono::seconds(30)) {}
 
-  void progress() {
-    last_ = Clock::now();
+  /** @param silence how long ago the last byte came */
+  void progress(std::chrono::milliseconds silence) {
+    last_ = Clock::now() - silence;
     pause_ = kFirstPause;
   }
   /** Somebody is there, but does not want it yet. */

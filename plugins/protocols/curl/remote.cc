@@ -242,7 +242,7 @@ Status Remote::read(const Call& call, uint64_t offset, Bytes to) {
     const Attempt attempt = try_range(call, offset, to);
     offset += attempt.received;
     to = to.subspan(attempt.received);
-    if (attempt.received > 0) backoff.progress();
+    if (attempt.received > 0) backoff.progress(attempt.reply.silence);
     switch (attempt.outcome) {
       case Outcome::kDone:
         break;

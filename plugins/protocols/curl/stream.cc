@@ -57,7 +57,7 @@ Status Stream::fill(const Call& call, uint64_t until) {
       running_ = false;
       return fail(ECANCELED, errno_text(ECANCELED));
     }
-    if (end_ > before) backoff.progress();
+    if (end_ > before) backoff.progress(transfer_.reply().silence);
     if (!over || end_ >= until) continue;
     running_ = false;
     if (wrong_) return changed_error(settings_);

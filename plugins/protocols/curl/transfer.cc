@@ -140,7 +140,23 @@ void Transfer::begin(Request request) {
   running_ = true;
 }
 
+/** Whether an answer is awaited, and no byte came for too long. curl's own limit of speed is one of its
+ * average, which goes on for seconds after the last byte. */
+bool Transfer::is_silent() {
+  const auto patience = request_.patience.count() > 0 ? request_.patience : settings_.timeout;
+  if (patience.count() == 0 || request_.limit.count() > 0 || request_.body) return false;
+  const auto now = std::chrono::steady_clock::now();
+  curl_off_t asked = 0;
+  (void)curl_easy_getinfo(easy_, CURLINFO_PRETRANSFER_TIME_T, &asked);
+  if (asked == 0) heard_ = now;  // connecting has a limit of its own
+  if (now - heard_ < patience) return false;
+  const auto text = sdk::cat("Operation timed out: no byte in ", patience.count(), " seconds");
+  text_[text.copy(text_.data(), text_.size() - 1)] = '\0';
+  return true;
+}
+
 bool Transfer::advance(const Call& call, const std::function<bool()>& enough) {
+  heard_ = std::chrono::steady_clock::now();
   while (running_) {
     int active = 0;
     curl_multi_perform(multi_, &active);
@@ -153,6 +169,10 @@ bool Transfer::advance(const Call& call, const std::function<bool()>& enough) {
       finish(CURLE_ABORTED_BY_CALLBACK);
       break;
     }
+    if (is_silent()) {
+      finish(CURLE_OPERATION_TIMEDOUT);
+      break;
+    }
     curl_multi_poll(multi_, nullptr, 0, kPatienceMs, nullptr);
   }
   return !running_;
@@ -161,6 +181,8 @@ bool Transfer::advance(const Call& call, const std::function<bool()>& enough) {
 void Transfer::finish(CURLcode result) {
   reply_.result = result;
   reply_.error = text_.data();
+  reply_.silence = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - heard_);
   (void)curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &reply_.code);
   curl_off_t length = -1;
   if (curl_easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length) == CURLE_OK &&
@@ -190,7 +212,9 @@ const Reply& Transfer::run(const Call& call, Request request) {
 }
 
 size_t Transfer::on_header(char* data, size_t size, size_t count, void* self) {
-  static_cast<Transfer*>(self)->take_header({data, size * count});
+  auto* transfer = static_cast<Transfer*>(self);
+  transfer->heard_ = std::chrono::steady_clock::now();
+  transfer->take_header({data, size * count});
   return size * count;
 }
 
@@ -209,6 +233,7 @@ void Transfer::take_header(std::string_view line) {
 
 size_t Transfer::on_body(char* data, size_t size, size_t count, void* opaque) {
   auto* self = static_cast<Transfer*>(opaque);
+  self->heard_ = std::chrono::steady_clock::now();
   (void)curl_easy_getinfo(self->easy_, CURLINFO_RESPONSE_CODE, &self->reply_.code);
   if (self->settings_.dialect && self->reply_.code >= 300) {
     const size_t room = kMostRefusal - self->refusal_.size();

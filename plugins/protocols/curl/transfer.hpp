@@ -47,10 +47,11 @@ struct Reply {
   bool cancelled = false;
   bool accepts_ranges = false;
   std::optional<ContentRange> range;
-  std::optional<uint64_t> length;  ///< of the body
-  std::string tag;                 ///< ETag, if it is a strong one
-  std::string redirect;            ///< where the file is said to be instead
-  std::string region;              ///< where a bucket of S3 is instead
+  std::optional<uint64_t> length;        ///< of the body
+  std::string tag;                       ///< ETag, if it is a strong one
+  std::string redirect;                  ///< where the file is said to be instead
+  std::string region;                    ///< where a bucket of S3 is instead
+  std::chrono::milliseconds silence{0};  ///< before it was over
 };
 
 /** "bytes 0-99/1000"; none for anything else. */
@@ -86,6 +87,7 @@ class Transfer {
   void set_up();
   void add_headers();
   void finish(CURLcode result);
+  bool is_silent();
   static size_t on_header(char* data, size_t size, size_t count, void* self);
   static size_t on_body(char* data, size_t size, size_t count, void* self);
   void take_header(std::string_view line);
@@ -94,6 +96,7 @@ class Transfer {
   CURLM* multi_;
   CURL* easy_;
   bool running_ = false;
+  std::chrono::steady_clock::time_point heard_;  ///< when the last byte came
   Request request_;
   Reply reply_;
   std::string refusal_;  ///< the body of an answer that is an error
