@@ -33,15 +33,18 @@ Status Sessions::open(const Call& call, int access) {
 Status Sessions::run(const Call& call, const std::function<Status(Session&)>& work) {
   INSTAR_TRY(auto session, take(call));
   Status status = work(*session);
-  give_back(std::move(session));
+  give_back(std::move(session), !status && status.error().code == ETIMEDOUT);
   return status;
 }
 
 Result<Sessions::SessionPtr> Sessions::take(const Call& call) {
   std::unique_lock lock(mutex_);
+  const uint64_t silences = silences_;
   for (;;) {
     if (call.cancelled()) return fail(ECANCELED, errno_text(ECANCELED));
     if (lost_) return fail(EIO, errno_text(EIO));
+    // Who waited meanwhile would only find the same, one after another.
+    if (silences_ != silences) return fail(ETIMEDOUT, errno_text(ETIMEDOUT));
     if (!idle_.empty()) {
       auto session = std::move(idle_.back());
       idle_.pop_back();
@@ -63,13 +66,21 @@ Result<Sessions::SessionPtr> Sessions::add(const Call& call, std::unique_lock<st
   lock.unlock();
   auto session = Session::open(call, dog_, target_, access_);
   lock.lock();
-  if (!session) --count_;
+  if (session) return session;
+  --count_;
+  if (session.error().code == ETIMEDOUT) silent();
   return session;
 }
 
-void Sessions::give_back(SessionPtr session) {
+void Sessions::silent() {
+  ++silences_;
+  changed_.notify_all();
+}
+
+void Sessions::give_back(SessionPtr session, bool timed_out) {
   SessionPtr broken;  // goes when the mutex is free
   const std::lock_guard lock(mutex_);
+  if (timed_out) silent();
   if (session->broken()) {
     broken = std::move(session);
     --count_;

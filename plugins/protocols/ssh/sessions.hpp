@@ -32,7 +32,9 @@ class Sessions {
 
   sdk::Result<SessionPtr> take(const sdk::Call& call);
   sdk::Result<SessionPtr> add(const sdk::Call& call, std::unique_lock<std::mutex>& lock);
-  void give_back(SessionPtr session);
+  void give_back(SessionPtr session, bool timed_out);
+  /** The server did not answer in time; with the mutex locked. */
+  void silent();
 
   const Target target_;
   int access_ = 0;
@@ -46,6 +48,7 @@ class Sessions {
   size_t count_ = 0;  ///< idle, at work, and being made
   size_t most_ = 0;
   bool lost_ = false;
+  uint64_t silences_ = 0;
 };
 
 }  // namespace instar::ssh
