@@ -52,5 +52,11 @@ def unfinished(tool, run, folder, url, names, prefix=()):
         yield f"refused {name}", [] if got.status == 1 and "preallocation" in got.err else [str(got)]
         slow = ["convert", "-r", "300k", "-f", "raw", "-O", "raw", str(folder / "disk"), f"{url}/{name}"]
         yield f"interrupted {name}", interrupted(tool, folder, slow, prefix=prefix)
+    early = []
+    for step in range(12):
+        early += interrupted(tool, folder, ["convert", "-r", "300k", "-O", "raw", str(folder / "disk"), f"{url}/early"], seconds=step / 50, prefix=prefix)
+        early += [f"left after {step / 50} s"] if (folder / "early").exists() else []
+        (folder / "early").unlink(missing_ok=True)
+    yield "interrupted early", early
     there = {"link": (folder / "link").is_symlink(), "new": (folder / "new").exists(), "disk": (folder / "disk").exists()}
     yield "what is left", [] if there == {"link": True, "new": False, "disk": True} else [str(there)]

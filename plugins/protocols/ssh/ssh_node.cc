@@ -70,7 +70,10 @@ Status SshNode::create(sdk::CreateContext& context) {
   SshNode node(std::move(target));
   INSTAR_CHECK(node.connect(context.call(), O_RDWR | O_CREAT | O_TRUNC));
   const uint64_t size = sdk::round_up(context.options().number("size"), kSector);
-  return size > 0 ? node.resize(context.call(), size, 0, 0, nullptr) : Status();
+  if (size == 0) return {};
+  Status grown = node.resize(context.call(), size, 0, 0, nullptr);
+  if (!grown) (void)remove(context.host(), context.filename());
+  return grown;
 }
 
 Status SshNode::remove(sdk::Host, const std::string& filename) {
