@@ -12,6 +12,7 @@ import random
 import socket
 import subprocess
 import threading
+import time
 
 from harness.tool import differences
 from ceph import GATEWAY_NEEDS, NEEDS, cluster
@@ -293,6 +294,12 @@ class S3:
             command = ("convert", "-f", "raw", *options[:-1], f"{options[-1]},timeout=1", "big")
             with Relay(self.port, allowed=700) as relay:
                 yield self.fails("Could not store the object: ", *command, "s3://bucket/dead", port=relay.port)
+            with Relay(self.port, allowed=700, silent=True) as relay:
+                slow = (*command[:-2], command[-2].replace("timeout=1", "timeout=3"), "big")
+                begun = time.monotonic()
+                yield self.fails("Could not store the object: ", *slow, "s3://bucket/dead", port=relay.port)
+                took = time.monotonic() - begun  # curl's average of the speed goes on for 5 s
+                yield "in time", [] if took < 3 + 5 + 2.8 else [f"{took:.1f} s"]
             listed = self.s3cmd("ls", "s3://bucket/dead").stdout
             yield "no object", [listed] if "dead" in listed else []
             # It can be taken back as long as the server is there.

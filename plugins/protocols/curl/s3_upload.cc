@@ -29,7 +29,7 @@ constexpr int kMostAttempts = 8;
 constexpr size_t kLongestAnswer = 1 << 20;
 /** The server puts the parts together: that may take its time. */
 constexpr std::chrono::seconds kCompletionPatience{300};
-/** Taking back what the user does not want any more. */
+/** Taking back what the user does not want any more, or from who said nothing for long. */
 constexpr std::chrono::milliseconds kHurry{800};
 
 ConstBytes bytes_of(std::string_view text) {
@@ -112,6 +112,7 @@ bool S3Upload::attempt(const Call& call, Transfer& transfer, const Request& requ
   answer.reply = transfer.reply();
   if (!over) answer.reply.cancelled = true;
   Reply& reply = answer.reply;
+  deaf_ = reply.result == CURLE_OPERATION_TIMEDOUT;
   if (reply.cancelled) return true;
   if (reply.result == CURLE_OK && xml_text(answer.body, "Code")) {
     // An answer that began well may end as an error.
@@ -275,7 +276,7 @@ void S3Upload::take_back() {
   Transfer transfer(settings_);
   Request request = this->request("DELETE", cat("uploadId=", percent_encoded(id_)));
   const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(settings_.timeout);
-  request.limit = call_.cancelled() ? kHurry : patience;
+  request.limit = call_.cancelled() || deaf_ ? kHurry : patience;
   Answer answer;
   (void)attempt(Call(nullptr), transfer, request, answer);
 }

@@ -86,6 +86,7 @@ class S3Upload {
   bool no_more_ = false;
   std::optional<sdk::Error> error_;
   std::atomic<bool> failed_{false};
+  std::atomic<bool> deaf_{false};  ///< the server let the last request wait in vain
   std::vector<std::thread> workers_;
 };
 
