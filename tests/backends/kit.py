@@ -45,16 +45,18 @@ def interrupted(tool, folder, command, seconds=1.0, prefix=()):
 
 def unfinished(tool, run, folder, url, names, prefix=()):
     """What fails or is interrupted leaves nothing on the server, whose `folder` the `url` names, but for a link."""
+    def slow(name):
+        return ["convert", "-r", "300k", "-f", "raw", "-O", "raw", str(folder / "disk"), f"{url}/{name}"]
+
     (folder / "elsewhere").touch()
     (folder / "link").symlink_to("elsewhere")
     for name in names:
         got = run(tool, "convert", "-f", "raw", "-O", "qcow2", "-o", "preallocation=full", "disk", f"{url}/{name}")
         yield f"refused {name}", [] if got.status == 1 and "preallocation" in got.err else [str(got)]
-        slow = ["convert", "-r", "300k", "-f", "raw", "-O", "raw", str(folder / "disk"), f"{url}/{name}"]
-        yield f"interrupted {name}", interrupted(tool, folder, slow, prefix=prefix)
+        yield f"interrupted {name}", interrupted(tool, folder, slow(name), prefix=prefix)
     early = []
     for step in range(12):
-        early += interrupted(tool, folder, ["convert", "-r", "300k", "-O", "raw", str(folder / "disk"), f"{url}/early"], seconds=step / 50, prefix=prefix)
+        early += interrupted(tool, folder, slow("early"), seconds=step / 50, prefix=prefix)
         early += [f"left after {step / 50} s"] if (folder / "early").exists() else []
         (folder / "early").unlink(missing_ok=True)
     yield "interrupted early", early

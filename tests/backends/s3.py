@@ -295,7 +295,7 @@ class S3:
             with Relay(self.port, allowed=700) as relay:
                 yield self.fails("Could not store the object: ", *command, "s3://bucket/dead", port=relay.port)
             with Relay(self.port, allowed=700, silent=True) as relay:
-                slow = (*command[:-2], command[-2].replace("timeout=1", "timeout=3"), "big")
+                slow = [word.replace("timeout=1", "timeout=3") for word in command]
                 begun = time.monotonic()
                 yield self.fails("Could not store the object: ", *slow, "s3://bucket/dead", port=relay.port)
                 took = time.monotonic() - begun  # curl's average of the speed goes on for 5 s

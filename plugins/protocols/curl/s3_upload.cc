@@ -112,8 +112,8 @@ bool S3Upload::attempt(const Call& call, Transfer& transfer, const Request& requ
   answer.reply = transfer.reply();
   if (!over) answer.reply.cancelled = true;
   Reply& reply = answer.reply;
+  if (reply.cancelled) return true;  // which says nothing of the server
   deaf_ = reply.result == CURLE_OPERATION_TIMEDOUT;
-  if (reply.cancelled) return true;
   if (reply.result == CURLE_OK && xml_text(answer.body, "Code")) {
     // An answer that began well may end as an error.
     reply.result = CURLE_HTTP_RETURNED_ERROR;
