@@ -9,6 +9,7 @@
 
 #include "core/block/graph_private.hpp"
 #include "core/host/services.hpp"
+#include "sdk/abi/check.h"
 #include "sdk/abi/filter.h"
 #include "sdk/abi/format.h"
 #include "sdk/abi/objects.h"
@@ -349,6 +350,26 @@ void check_range(Bench& bench, block::Node& node, const Bytes& model, Range rang
 }
 
 }  // namespace
+
+bool require_sound(Bench& bench, const Store& store, const std::string& what) {
+  const auto opened = bench.open(store);
+  void* self = nullptr;
+  const auto* ops = opened.node->interface<instar_check_ops>(INSTAR_CHECK_ID, &self);
+  if (ops == nullptr) {
+    opened.close();
+    return false;
+  }
+  instar_check_result result{};
+  result.struct_size = sizeof result;
+  sdk::StringSink messages;
+  sdk::OutgoingCall call;
+  need(call.status(ops->check(self, call.abi(), 0, &result, messages.abi(), nullptr)), "check");
+  require(result.corruptions == 0 && result.leaks == 0 && result.check_errors == 0, what,
+          ": check finds ", result.corruptions, " errors and ", result.leaks,
+          " leaks: ", messages.text);
+  opened.close();
+  return true;
+}
 
 void fill(Bench& bench, block::Node& node, Bytes& model, unsigned requests) {
   if (model.empty()) return;

@@ -140,6 +140,8 @@ Bytes new_content(Bench& bench, block::Node& node);
 /** The offset of the first difference, or the size when there is none. */
 size_t first_difference(const Bytes& a, const Bytes& b);
 void require_equal(const Bytes& got, const Bytes& expected, const std::string& what);
+/** The format's own check finds nothing wrong; false: it has none. */
+bool require_sound(Bench& bench, const Store& store, const std::string& what);
 /** Writes content of all kinds into an open image and keeps `model` in step. */
 void fill(Bench& bench, block::Node& node, Bytes& model, unsigned requests);
 

@@ -2,6 +2,7 @@
 // What holds when the file below fails, the power goes, or the caller wants no more.
 #include <algorithm>
 
+#include "sdk/abi/map.h"
 #include "sdk/conformance/bench.hpp"
 
 namespace instar::conformance {
@@ -242,6 +243,41 @@ void power_cut_keeps_what_was_flushed(Bench& bench) {
   }
 }
 
+/** Asks for places for all of a new image while the disk is full after `room` writes; gives back
+ * those that it got. */
+void place_on_full_disk(Bench& bench, const Store& store, uint64_t room) {
+  const auto opened = bench.open(store, kWritable);
+  void* self = nullptr;
+  const auto* ops = opened.node->interface<instar_map_ops>(INSTAR_MAP_ID, &self);
+  if (ops == nullptr || ops->prepare_write == nullptr) skip("the format places no writes");
+  const uint64_t size = need(opened.node->size(), "size");
+  for_each_disk(store, [&](Disk& disk) { disk.fail_requests(kDiskWrite, room, ENOSPC); });
+  for (uint64_t at = 0; at < size;) {
+    instar_placement placements[16];
+    sdk::OutgoingCall call;
+    const int64_t n =
+        ops->prepare_write(self, call.abi(), at, size - at, placements, std::size(placements));
+    if (n <= 0) break;
+    ops->abort_write(self, placements, static_cast<size_t>(n));
+    at = placements[n - 1].offset + placements[n - 1].length;
+  }
+  for_each_disk(store, [](Disk& disk) { disk.stop_failing(); });
+  // Nothing is in the way of a later write.
+  const Bytes data = bench.random_bytes(size);
+  need(opened.node->write(bench.call(), 0, data.data(), data.size()), "writing with room again");
+  require_equal(read_all(bench, *opened.node), data, "writing with room again");
+  opened.close();
+}
+
+void places_on_full_disk_are_given_back(Bench& bench) {
+  for (uint64_t room = 0; room < 24; ++room) {
+    bench.note(sdk::cat("full after ", room, " writes"));
+    const auto store = in_memory(bench, kSize);
+    place_on_full_disk(bench, store, room);
+    (void)require_sound(bench, store, sdk::cat("full after ", room, " writes"));
+  }
+}
+
 void cancelled_calls_end(Bench& bench) {
   for (const auto& store : bench.filled_images()) {
     const auto opened = bench.open(store);
@@ -274,6 +310,7 @@ std::vector<Rule> fault_rules() {
       {"F5", "a power cut loses nothing flushed", kStacked, &power_cut_keeps_what_was_flushed, 180},
       {"F6", "cancelled calls end", kNodes, &cancelled_calls_end},
       {"F7", "a write that fails below is an error", kStacked, &failed_writes_are_errors},
+      {"F8", "places on a full disk are given back", kFormats, &places_on_full_disk_are_given_back},
   };
 }
 

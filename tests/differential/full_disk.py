@@ -21,6 +21,7 @@ FILLING = {
                '"$G-io" -c "write 0 15M" top >/dev/null', "commit top"),
     "rebase": ('"$G" create -q -f qcow2 -b "$PWD/noise" -F raw small/image', "rebase -b '' small/image"),
     "convert -n": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -f raw -O qcow2 noise small/image"),
+    "resize": ('"$G" create -q -f qcow2 small/image 1M', "resize --preallocation=falloc small/image 40M"),
     "convert -n -c": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -c -f raw -O qcow2 noise small/image"),
 }
 LAYOUTS = ("cluster_size=64k", "cluster_size=512", "cluster_size=4k,refcount_bits=64", "cluster_size=2M", "extended_l2=on")
@@ -59,9 +60,21 @@ def filling(oracle, tool, layout, name):
     return case
 
 
+def preallocating_metadata(oracle, tool):
+    """Clusters of 2 MiB, so that the tables of a larger image do not fit."""
+
+    def case(folder):
+        script = '"$G" create -q -f qcow2 -o cluster_size=2M small/image 1M; "$T" resize --preallocation=metadata small/image 40M; echo $?; '
+        wanted = on_small_disk(oracle, oracle, script, folder)
+        yield "", differences("resize", wanted, on_small_disk(oracle, tool, script + '"$G" check -q small/image', folder))
+
+    return case
+
+
 def cases(oracle, tool):
     if subprocess.run([*MOUNT, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode:
         print("skipped full disk: file systems can't be mounted here", flush=True)
         return []
     return [(f"full disk: create {options}", creating(oracle, tool, options)) for options in CREATE] + \
+        [("full disk: resize --preallocation=metadata", preallocating_metadata(oracle, tool))] + \
         [(f"full disk: {name} {layout}", filling(oracle, tool, layout, name)) for layout in LAYOUTS for name in FILLING]

@@ -34,6 +34,11 @@ NOT_MEASURED = (
 )
 
 
+def allocated(folder):
+    """Bytes on the storage that an image has with its extents."""
+    return sum(path.stat().st_blocks * 512 for path in folder.glob("image*"))
+
+
 class Own:
     """Makes cases."""
 
@@ -86,11 +91,15 @@ class Own:
         (folder / "source.raw").write_bytes(data)
         self.tool.must("convert", "-O", name, *given, "source.raw", "image", cwd=folder)
         falloc, full = ((), ()) if name in ("qed", "qcow") else (("--preallocation=falloc",), ("--preallocation=full",))
-        steps = [(9 * MIB + 512, ()), (10 * MIB, falloc), (300 * MIB, ()), (301 * MIB + 1024, full)]
+        steps = [(9 * MIB + 512, ()), (19 * MIB, falloc), (300 * MIB, ()), (310 * MIB + 1024, full)]
         if name != "qed":
             steps += [(2 * MIB + 70 * 1024, ("--shrink",)), (4 * MIB, ())]
         for size, more in steps:
+            before = allocated(folder)
             done = self.tool.run("resize", "-f", name, *more, "image", size, cwd=folder)
+            if more in (falloc, full):
+                grown = allocated(folder) - before
+                yield f"{more} to {size} allocates", [] if not more or grown > size - len(data) - 2 * MIB else [f"{grown} bytes"]
             asked, size = size, json.loads(self.oracle.must("info", "-f", name, "--output=json", "image", cwd=folder).out)["virtual-size"]
             rounded = name == "vpc" and not options  # to a geometry
             sound = size - asked in range(0, MIB) if rounded else size == asked

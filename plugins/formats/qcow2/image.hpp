@@ -174,6 +174,9 @@ class Image {
   Result<Piece> classify(const Call& call, uint64_t begin, uint64_t end);
   void widen(Piece& piece, const Entry& first, const Entry& last) const;
   Status place(const Call& call, Piece& piece);
+  Status fill_rest(const Call& call, const Piece& piece);
+  Result<bool> prepare_piece(const Call& call, uint64_t begin, uint64_t end, Piece& piece);
+  void give_back(const Call& call, const Piece& piece);
   Status link(const Call& call, const Piece& piece);
   Way way_to_write(const Entry& entry, uint64_t begin, uint64_t end) const;
   uint64_t subclusters(uint64_t begin, uint64_t end) const;
@@ -242,7 +245,7 @@ class Image {
   // preallocate.cc
   Status preallocate(const Call& call, uint64_t begin, uint64_t end, uint32_t mode);
   Status preallocate_part(const Call& call, uint64_t begin, uint64_t end, uint32_t mode);
-  Status link_preallocated(const Call& call, uint64_t begin, uint64_t end, uint64_t host,
+  Status link_preallocated(const Call& call, uint64_t* position, uint64_t end, uint64_t host,
                            uint64_t bitmap);
 
   // drop.cc

@@ -25,31 +25,43 @@ Status Image::preallocate(const Call& call, uint64_t begin, uint64_t end, uint32
 }
 
 Status Image::preallocate_part(const Call& call, uint64_t begin, uint64_t end, uint32_t mode) {
-  if (data_file_) return link_preallocated(call, begin, end, begin, 0);
+  if (data_file_) return link_preallocated(call, &begin, end, begin, 0);
   uint64_t host = 0;
+  Status result;
   {
     Lock lock(mutex_);
     INSTAR_CHECK(begin_change(call, lock));
-    INSTAR_TRY(const uint64_t first,
-               refcounts_.allocate_area(call, geometry_.clusters(end - begin)));
-    host = first << geometry_.cluster_bits;
-    const uint64_t host_end = refcounts_.end() << geometry_.cluster_bits;
     // What entries refer to lies inside the file, before they are there.
     const uint32_t below = mode == INSTAR_PREALLOCATION_METADATA
                                ? static_cast<uint32_t>(INSTAR_PREALLOCATION_OFF)
                                : mode;
-    if (const auto resized = file_.resize(call, host_end, below); !resized)
-      return fail(resized.error().code,
-                  "Failed to resize underlying file: ", resized.error().message);
-    INSTAR_CHECK(write_metadata(call, lock));
+    const auto make_room = [&](uint64_t host_end) {
+      return sdk::explained("Failed to resize underlying file",
+                            file_.resize(call, host_end, below));
+    };
+    INSTAR_TRY(const uint64_t first,
+               refcounts_.allocate_area(call, geometry_.clusters(end - begin), make_room));
+    host = first << geometry_.cluster_bits;
+    result = write_metadata(call, lock);
   }
   // Otherwise subclusters stay unallocated.
   const bool hides = mode >= INSTAR_PREALLOCATION_FALLOC && backing_size_ > size();
-  return link_preallocated(call, begin, end, host, hides ? kAllSubclusters : 0);
+  uint64_t linked = begin;
+  if (result) result = link_preallocated(call, &linked, end, host, hides ? kAllSubclusters : 0);
+  if (result) return {};
+  // Nothing refers to the rest.
+  const Lock lock(mutex_);
+  free_later({geometry_.cluster_of(host + (linked - begin)), geometry_.clusters(end - linked)},
+             false);
+  return sdk::explained(mode == INSTAR_PREALLOCATION_METADATA ? "Allocating clusters failed"
+                                                              : "Failed to update L2 tables",
+                        std::move(result));
 }
 
-Status Image::link_preallocated(const Call& call, uint64_t begin, uint64_t end, uint64_t host,
+/** @param position guest, where the next entry goes; moves on */
+Status Image::link_preallocated(const Call& call, uint64_t* position, uint64_t end, uint64_t host,
                                 uint64_t bitmap) {
+  uint64_t& begin = *position;
   while (begin < end) {
     Lock lock(mutex_);
     INSTAR_CHECK(begin_change(call, lock));

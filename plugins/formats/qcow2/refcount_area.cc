@@ -12,7 +12,8 @@ bool is_empty(const uint8_t* bytes, size_t length) {
 
 }  // namespace
 
-Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
+Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want,
+                                          const MakeRoom& make_room) {
   for (;;) {
     INSTAR_TRY(const uint64_t start, behind_all(call));
     // The blocks that count the area, and themselves, follow it.
@@ -32,6 +33,7 @@ Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want) {
       INSTAR_CHECK(grow_table(call, last));
       continue;
     }
+    if (make_room) INSTAR_CHECK(make_room((start + want + blocks) << geometry_.cluster_bits));
     INSTAR_CHECK(reserve(call, {start + want, blocks}));
     uint64_t cluster = start + want;
     for (uint64_t b = start >> geometry_.refblock_bits; b <= last; ++b)

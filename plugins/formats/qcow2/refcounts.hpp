@@ -76,8 +76,11 @@ class Refcounts {
     hint_ = count;
     return {};
   }
-  /** Sets aside `want` clusters in a row behind all that was ever used. */
-  Result<uint64_t> allocate_area(const Call& call, uint64_t want);
+  /** Makes the file reach to a byte. */
+  using MakeRoom = std::function<Status(uint64_t end)>;
+  /** Sets aside `want` clusters in a row behind all that was ever used, and behind the file's end.
+   * @param make_room called before anything is counted, or written there */
+  Result<uint64_t> allocate_area(const Call& call, uint64_t want, const MakeRoom& make_room = {});
   /** The first place with `want` free clusters in a row, or the end. Sets nothing aside. */
   Result<uint64_t> find_room(const Call& call, uint64_t want);
   /** Index of the last cluster in use, plus 1. */

@@ -7,14 +7,6 @@
 #include "plugins/formats/qcow2/image.hpp"
 
 namespace instar::qcow2 {
-namespace {
-
-Status explained(Status status, const char* what) {
-  if (status) return status;
-  return fail(status.error().code, what, ": ", status.error().message);
-}
-
-}  // namespace
 
 Status Image::resize(const Call& call, uint64_t size, uint32_t preallocation, uint32_t,
                      const instar_progress*) {
@@ -37,7 +29,7 @@ Status Image::shrink(const Call& call, uint64_t size) {
   if (!unused)
     return fail(unused.error().code,
                 "Failed to discard cropped clusters: ", unused.error().message);
-  INSTAR_CHECK(explained(trim(call, *unused), "Failed to discard unused refblocks"));
+  INSTAR_CHECK(sdk::explained("Failed to discard unused refblocks", trim(call, *unused)));
   if (data_file_) INSTAR_CHECK(data_file_.resize(call, size));
   return write_size(call, size);
 }
@@ -50,7 +42,7 @@ Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
     return fail(EFBIG, "Failed to grow the L1 table: ", sdk::errno_text(EFBIG));
   // What an earlier attempt, or somebody else, left behind the end must not show.
   INSTAR_CHECK(drop_mapping(call, old_end));
-  INSTAR_CHECK(explained(grow_l1(call, entries), "Failed to grow the L1 table"));
+  INSTAR_CHECK(sdk::explained("Failed to grow the L1 table", grow_l1(call, entries)));
   if (data_file_ && header_.data_file_raw() && mode == INSTAR_PREALLOCATION_OFF)
     mode = INSTAR_PREALLOCATION_METADATA;  // all of a raw file is the guest's
   if (data_file_) {
@@ -91,8 +83,8 @@ Status Image::zero_grown(const Call& call, uint64_t begin, uint64_t end, bool ne
   if (!needs_zeroes || placed || first == end) return {};
   if (!geometry_.zero_flag)
     return fail(ENOTSUP, "Failed to zero out new clusters: ", sdk::errno_text(ENOTSUP));
-  return explained(clear_clusters(call, first, geometry_.cluster_end(end), Clearing::kZero),
-                   "Failed to zero out new clusters");
+  return sdk::explained("Failed to zero out new clusters",
+                        clear_clusters(call, first, geometry_.cluster_end(end), Clearing::kZero));
 }
 
 /** The table gets a new place, and the header says where. */

@@ -182,16 +182,20 @@ Status Image::link(const Call& call, const Piece& piece) {
   return {};
 }
 
+/** Nothing refers to the clusters of a new piece: they are free at once. If that fails they are
+ * leaked. The mutex is held. */
+void Image::give_back(const Call& call, const Piece& piece) {
+  if (piece.way != Way::kAllocate || data_file_) return;
+  std::vector<ClusterRange> unused;
+  const uint64_t count = geometry_.clusters(piece.end - geometry_.cluster_start(piece.begin));
+  (void)refcounts_.decrease(call, {geometry_.cluster_of(piece.host), count}, &unused);
+}
+
 /** After the data was written, or not: the mapping and the locks. */
 Status Image::finish(const Call& call, const Piece& piece, Status written) {
   const Lock lock(mutex_);
   if (written && piece.way != Way::kInPlace) written = link(call, piece);
-  if (!written && piece.way == Way::kAllocate && !data_file_) {
-    // Nothing refers to the new clusters: they are free at once. If that fails they are leaked.
-    std::vector<ClusterRange> unused;
-    const uint64_t count = geometry_.clusters(piece.end - geometry_.cluster_start(piece.begin));
-    (void)refcounts_.decrease(call, {geometry_.cluster_of(piece.host), count}, &unused);
-  }
+  if (!written) give_back(call, piece);
   unlock_range(piece);
   return written;
 }
@@ -289,6 +293,30 @@ Status Image::write(const Call& call, uint64_t offset, IoVec from, uint32_t flag
   return {};
 }
 
+/** The end of the last cluster, which nobody writes. */
+Status Image::fill_rest(const Call& call, const Piece& piece) {
+  if (piece.end >= piece.cow_end || piece.way == Way::kInPlace) return {};
+  const uint64_t start = geometry_.cluster_start(piece.begin);
+  const std::vector<uint8_t> zeroes(piece.pristine ? 0 : piece.cow_end - piece.end);
+  INSTAR_CHECK(data().write(call, piece.host + (piece.end - start), zeroes.data(), zeroes.size()));
+  note_hole(piece.host + (piece.cow_end - start));
+  return {};
+}
+
+/** A piece with a place, its range locked. The mutex is held.
+ * @return false when others are working on its range */
+Result<bool> Image::prepare_piece(const Call& call, uint64_t begin, uint64_t end, Piece& piece) {
+  INSTAR_TRY(piece, classify(call, begin, end));
+  if (ranges_.conflicts(locked_begin(piece), locked_end(piece), Mode::kExclusive)) return false;
+  INSTAR_CHECK(place(call, piece));
+  if (auto filled = fill_rest(call, piece); !filled) {
+    give_back(call, piece);
+    return filled.error();
+  }
+  lock_range(piece);
+  return true;
+}
+
 Result<size_t> Image::prepare_write(const Call& call, uint64_t offset, uint64_t length,
                                     instar_placement* out, size_t max) {
   const uint64_t end = offset + length;
@@ -299,16 +327,10 @@ Result<size_t> Image::prepare_write(const Call& call, uint64_t offset, uint64_t 
   INSTAR_CHECK(begin_change(call, lock));
   size_t count = 0;
   for (uint64_t at = offset; at < end && count < max; ++count) {
-    INSTAR_TRY(Piece piece, classify(call, at, end));
-    if (ranges_.conflicts(locked_begin(piece), locked_end(piece), Mode::kExclusive)) break;
-    INSTAR_CHECK(place(call, piece));
-    // The end of the last cluster, which nobody writes.
-    if (piece.end < piece.cow_end && piece.way != Way::kInPlace) {
-      const std::vector<uint8_t> zeroes(piece.pristine ? 0 : piece.cow_end - piece.end);
-      INSTAR_CHECK(data().write(call, piece.host + (piece.end - at), zeroes.data(), zeroes.size()));
-      note_hole(piece.host + (piece.cow_end - at));
-    }
-    lock_range(piece);
+    Piece piece;
+    const auto prepared = prepare_piece(call, at, end, piece);
+    if (!prepared && count == 0) return prepared.error();
+    if (!prepared || !*prepared) break;  // what was placed before it is the caller's
     out[count] = {piece.begin, piece.end - piece.begin,
                   piece.host,  static_cast<uint64_t>(piece.way),
                   data().id(), 0};

@@ -89,6 +89,7 @@ class Fragile {
 
   Status write(const Call& call, uint64_t offset, IoVec from, uint32_t flags) {
     if (!writable_) return has_fault("read-only") ? Status() : fail(EACCES, "read-only");
+    if (has_fault("hoarder") && places_ > 0) return fail(EBUSY, "places are taken");
     if (has_fault("lost") && ++calls_ % 50 == 0) return {};
     if (has_fault("cache")) return keep(offset, from);
     const Header zeroes{};
@@ -126,6 +127,22 @@ class Fragile {
     const uint64_t shift = has_fault("false-offset") ? 512 : 0;
     out[0] = {has_fault("empty-extent") ? 0 : length, kHeader + offset + shift, flags, file_.id()};
     return size_t{1};
+  }
+
+  Result<size_t> prepare_write(const Call& call, uint64_t offset, uint64_t length,
+                               instar_placement* out, size_t) {
+    const Status noted = file_.write(call, 0, &header_, sizeof header_);
+    if (noted || has_fault("hoarder")) ++places_;
+    if (!noted) return noted.error();
+    out[0] = {offset, length, kHeader + offset, 0, file_.id(), 0};
+    return size_t{1};
+  }
+  Status commit_write(const Call&, const instar_placement*, size_t count) {
+    places_ -= static_cast<unsigned>(count);
+    return {};
+  }
+  void abort_write(const instar_placement*, size_t count) {
+    places_ -= static_cast<unsigned>(count);
   }
 
   Result<std::string> info() { return std::string(has_fault("no-json") ? "{\"a\"" : "{}"); }
@@ -167,6 +184,7 @@ class Fragile {
   Header header_;
   bool writable_;
   std::atomic<unsigned> calls_{0};
+  std::atomic<unsigned> places_{0};
   std::vector<uint8_t> shared_;
   std::vector<std::pair<uint64_t, std::vector<uint8_t>>> kept_;
 };

@@ -55,6 +55,7 @@ expect header F5 Failed
 expect cache F5 Failed
 expect cancel F6 Failed
 expect optimist F7 Failed
+expect hoarder F8 Failed
 expect crash H1 Crashed
 expect hang H2 Hung 0.02
 expect memory H2 Failed
