@@ -87,6 +87,8 @@ class Single:
             result = self.tool.run(*command, cwd=folder, prefix=probe.LIMITS, timeout=probe.WALL_SECONDS)
             found += [f"mutation {self.number} (seed {self.seed}): {' '.join(command)}: {problem}" for problem in probe.ended_badly(result)]
             (folder / "out").unlink(missing_ok=True)
+            if (folder / "image").stat().st_size > LARGEST:
+                break  # a write went far out; some kernels take minutes to look for data in such a file on a tmpfs
         return found
 
 
