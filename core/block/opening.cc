@@ -357,7 +357,7 @@ Result<instar_node> Opening::open_driver() {
   const Status opened = run_driver_open(*driver_.provider, call, args, &out);
   if (opened) return out;
   Error error = opened.error();
-  if (error.message == errno_text(error.code))
+  if (error.message == errno_text(error.code) && error.code != ECANCELED)
     error.message = filename.empty() ? cat("Could not open image: ", error.message)
                                      : cat("Could not open '", filename, "': ", error.message);
   return error;
