@@ -44,8 +44,17 @@ class Image {
   std::string filename() const { return ops_->filename(abi_); }
   std::string node_name() const { return ops_->node_name(abi_); }
 
-  Status close() {
-    OutgoingCall call;
+  /** All that was written is on stable storage then, unless the cache mode does without. Before close(). */
+  Status flush(const Call& call) const {
+    Status done = node().flush(call);
+    if (done) return done;
+    auto error = std::move(done).error();
+    error.message = cat("error while flushing: ", error.message);
+    return error;
+  }
+  /** @param parent calls it off, where it waits for a server; nothing: it is closed at any price */
+  Status close(const Call& parent = Call(nullptr)) {
+    OutgoingCall call(&parent);
     return call.status(ops_->close(std::exchange(abi_, nullptr), call.abi()));
   }
 

@@ -295,6 +295,30 @@ class Nbd:
                 got = result()
         yield "open-timeout", [] if got.status == 0 else [str(got)]
 
+    def flushes(self, folder):
+        """In the end what was written is flushed, unless the cache mode does without; a flush that fails is an error."""
+        make_content(folder / "disk")
+        make_content(folder / "source", 2)
+        into = ["-f", "raw", "-O", "raw"]
+        commands = [["convert", "-n", *cache, *into, "source", URI] for cache in ([], ["-t", "none"], ["-t", "writeback"], ["-t", "unsafe"])]
+        commands += [["dd", *into, "bs=1M", "if=source", f"of={URI}"], ["convert", "-f", "raw", "-O", "qcow2", "source", URI],
+                     ["snapshot", "-c", "s", URI]]
+        for command in commands:
+            flushed = []
+            for tool in (self.oracle, self.tool):
+                (folder / "log").unlink(missing_ok=True)
+                with running(nbdkit(folder, "--filter=log", "file", folder / "disk", f"logfile={folder / 'log'}")):
+                    got = tool.run(*command, cwd=folder)
+                flushed.append((got.status, " Flush " in (folder / "log").read_text()))
+            yield " ".join(command), [] if flushed[0] == flushed[1] else [str(flushed)]
+        broken = ["eval", f"get_size=echo {SIZE}", "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null", "can_write=exit 0", "can_flush=exit 0",
+                  "flush=echo EIO no >&2; exit 1"]
+        with running(nbdkit(folder, *broken)):
+            for command in commands[:5]:
+                got = self.tool.run(*command, cwd=folder)
+                right = got.status == 1 and "Input/output error" in got.err
+                yield f"{' '.join(command)} fails", [] if right else [str(got)]
+
     def conformance(self, folder):
         with running(nbdkit(folder, "memory", 16 << 20)):
             yield from conformance(self.tool, folder, f"nbd+unix:///?socket={folder}/s", "nbd")
@@ -310,7 +334,7 @@ class Nbd:
 def cases(oracle, tool):
     suite = Nbd(oracle, tool)
     for method in ("names", "refused_names", "copies", "qcow2_on_it", "server_abilities", "many_connections", "qemu_nbd", "tls",
-                   "secrets", "conformance", "cut", "restarted", "interrupted", "errors", "rates"):
+                   "secrets", "conformance", "cut", "restarted", "interrupted", "errors", "flushes", "rates"):
         yield f"nbd {method.replace('_', ' ')}", getattr(suite, method)
 
 

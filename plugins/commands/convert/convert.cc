@@ -80,7 +80,8 @@ class Conversion {
       INSTAR_TRY(total_, (forward_ ? sources_[0] : target_).node().size());
     }
     INSTAR_TRY(made_size_, target_.node().size());
-    INSTAR_CHECK(target_.close());
+    INSTAR_CHECK(target_.flush(context_.call()));
+    INSTAR_CHECK(target_.close(context_.call()));
     check_.finish();
     if (!arguments_.verify) return {};
     INSTAR_CHECK(open_target(0));

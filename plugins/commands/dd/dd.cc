@@ -131,7 +131,8 @@ class Copy {
     INSTAR_TRY(Image target, context_.open(image_spec(new_image_.name(), arguments_.target_format,
                                                       false, INSTAR_OPEN_WRITE)));
     if (window_.length != 0) INSTAR_CHECK(copy(target));
-    return target.close();
+    INSTAR_CHECK(target.flush(context_.call()));
+    return target.close(context_.call());
   }
 
   Status copy(const Image& target) {

@@ -99,6 +99,7 @@ Status run_resize(const CommandContext& context, const Arguments& arguments) {
   if (!dry_run) {
     INSTAR_CHECK(node.resize(context.call(), size, arguments.mode, INSTAR_RESIZE_EXACT));
     now = node.size();  // some formats round it
+    INSTAR_CHECK(image.flush(context.call()));
   }
   INSTAR_CHECK(tell(context, arguments, image, *current, now ? *now : size));
   return image.close();

@@ -181,9 +181,9 @@ Status NbdNode::write_piece(const Call& call, uint64_t offset, const void* data,
                             uint32_t flags) {
   if (length == 0) return {};
   const uint32_t carried = durable(flags);
-  INSTAR_CHECK(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
+  INSTAR_CHECK(changed(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
     return nbd_aio_pwrite(handle, data, length, offset, done, carried);
-  }));
+  })));
   return flush_unless(call, flags, carried);
 }
 
@@ -206,25 +206,40 @@ Status NbdNode::write_zeroes(const Call& call, uint64_t offset, uint64_t length,
   uint32_t carried = durable(flags);
   if (fast) carried |= LIBNBD_CMD_FLAG_FAST_ZERO;
   if ((flags & INSTAR_WRITE_MAY_UNMAP) == 0) carried |= LIBNBD_CMD_FLAG_NO_HOLE;
-  INSTAR_CHECK(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
+  INSTAR_CHECK(changed(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
     return nbd_aio_zero(handle, length, offset, done, carried);
-  }));
+  })));
   return flush_unless(call, flags, carried);
 }
 
 Status NbdNode::discard(const Call& call, uint64_t offset, uint64_t length) {
   if (!client_.about().can_trim) return {};
-  return client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
+  return changed(client_.run(call, [&](nbd_handle* handle, nbd_completion_callback done) {
     return nbd_aio_trim(handle, length, offset, done, 0);
-  });
+  }));
 }
 
 /** On any one connection: a server that allows several has the others' writes in it. */
 Status NbdNode::flush(const Call& call) {
   if (!client_.about().can_flush || client_.about().read_only) return {};
-  return client_.run(call, [](nbd_handle* handle, nbd_completion_callback done) {
+  unflushed_ = false;
+  Status done = client_.run(call, [](nbd_handle* handle, nbd_completion_callback done) {
     return nbd_aio_flush(handle, done, 0);
   });
+  if (!done) failed_ = true;
+  return done;
+}
+
+Status NbdNode::changed(Status status) {
+  if (status)
+    unflushed_ = true;
+  else if (status.error().code != ENOTSUP)
+    failed_ = true;
+  return status;
+}
+
+Status NbdNode::close(const Call& call) {
+  return unflushed_ && !failed_ ? flush(call) : Status();
 }
 
 Result<size_t> NbdNode::extents(const Call& call, uint64_t offset, uint64_t length,

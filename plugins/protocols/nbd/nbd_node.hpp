@@ -2,6 +2,7 @@
 /** @file nbd_node.hpp An export of an NBD server as a node. */
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,6 +25,8 @@ class NbdNode {
   NbdNode(Target target, Patience patience, bool tls_name)
       : client_(std::move(target), patience), tls_name_(tls_name) {}
   sdk::Status connect(const sdk::Call& call, bool writable);
+  /** Whatever the cache mode: the server may keep in its memory what was written, and end. */
+  sdk::Status close(const sdk::Call& call);
 
   uint64_t size() const { return client_.about().size; }
   void limits(instar_node_limits& limits) const;
@@ -44,9 +47,13 @@ class NbdNode {
                           uint32_t flags);
   uint32_t durable(uint32_t flags) const;
   sdk::Status flush_unless(const sdk::Call& call, uint32_t wanted, uint32_t carried);
+  /** Takes note of what a request that changes the export came to. */
+  sdk::Status changed(sdk::Status status);
 
   Client client_;
   const bool tls_name_;  ///< the name's scheme says that it is TLS
+  std::atomic<bool> unflushed_ = false;
+  std::atomic<bool> failed_ = false;  ///< a change did: no flush makes the content whole
 };
 
 }  // namespace instar::nbd

@@ -29,7 +29,8 @@ class Copy {
     INSTAR_CHECK(choose_sizes());
     INSTAR_CHECK(open_target());
     auto done = copy();
-    if (done && target_) done = target_.close();
+    if (done && target_) done = target_.flush(context_.call());
+    if (done && target_) done = target_.close(context_.call());
     if (!done) remove();
     return done;
   }
