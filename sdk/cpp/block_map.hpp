@@ -16,8 +16,14 @@
  *     bool crowded() const                                        … so many that they have to be
  *     Status write_back(const Call&)                              after a barrier, and before one
  * and may have
- *     void release(uint64_t block, uint64_t offset)               what allocate gave is not used; the
- *                                                                 last block first
+ *     bool release(uint64_t block, uint64_t offset)               what allocate gave is not used.
+ *                                                                 False: others may be in use behind
+ *                                                                 it; it is asked again when they are
+ *                                                                 not
+ *     uint64_t end() const                                        with release: byte of the file behind
+ *                                                                 all that is in use, where the file
+ *                                                                 is cut off when something was
+ *                                                                 released
  *     static constexpr bool kBacked = true                        absent blocks show a backing file
  *     bool knows_holes() const                                    false: the file below may know more
  *     static constexpr bool kRebased = true                       one may come where there is none
@@ -243,6 +249,7 @@ class BlockMap {
     if (!writable() || !changed_) return {};
     const std::lock_guard lock(mutex_);
     INSTAR_CHECK(write_tables(call));
+    INSTAR_CHECK(cut_off(call));
     if constexpr (requires { &Table::end_writing; }) {
       INSTAR_CHECK(table_.end_writing(call));
       return table_.file().flush(call);
@@ -266,7 +273,10 @@ class BlockMap {
   /** Guards the table. */
   std::mutex& mutex() { return mutex_; }
   /** The image grew, or shrank; what it knows of blocks stays. */
-  void set_size(uint64_t size) { size_ = size; }
+  void set_size(uint64_t size) {
+    size_ = size;
+    released_.clear();  // blocks may have moved
+  }
   /** Before it grows: what the last block holds behind the guest's end, if that is a sector's, is
    * zeroes. Not of a packed block. The lock is held. */
   Status clear_rest(const Call& call) requires kWritable {
@@ -296,7 +306,10 @@ class BlockMap {
     return {};
   }
   /** There are no blocks any more; the file ends where it does. The lock is held. */
-  void forget_blocks() { blocks_end_ = 0; }
+  void forget_blocks() {
+    blocks_end_ = 0;
+    released_.clear();
+  }
   /** Tables reach the file, in order. The lock is held. */
   Status write_tables(const Call& call) requires kWritable {
     // Others may want to read the last block as a whole.
@@ -542,11 +555,31 @@ class BlockMap {
     uint64_t stored = 0;
     for (; written && stored < count; ++stored)
       written = store_new(call, run, origin + stored * geometry_.block_size, offset(stored));
-    if constexpr (requires { &Table::release; })
-      for (uint64_t i = count; !written && i > stored; --i)
-        table_.release(first + i - 1, offset(i - 1));
+    for (uint64_t i = stored; !written && i < count; ++i)
+      released_.push_back({offset(i), first + i});
+    if (!written) release_last();
     locks_.remove(origin, locked_end(run), Locks::Mode::kExclusive);
     return written;
+  }
+
+  /** Space that is not used goes back to the table as soon as nothing behind it is in use. */
+  void release_last() {
+    if constexpr (requires { &Table::release; }) {
+      std::sort(released_.begin(), released_.end());
+      while (!released_.empty() &&
+             table_.release(released_.back().second, released_.back().first)) {
+        released_.pop_back();
+        cut_ = true;
+      }
+      if constexpr (requires { &Table::end; })
+        if (cut_) blocks_end_ = std::min(blocks_end_, table_.end());
+    }
+  }
+  /** What was written to places that were released does not stay behind. */
+  Status cut_off(const Call& call) {
+    if constexpr (requires { &Table::end; })  // the file may be longer than what was written well
+      if (cut_) return table_.file().resize(call, std::min(table_.end(), table_.file().size()));
+    return {};
   }
 
   /** The block at guest offset `origin` of a fresh run, which was written as far as the run goes. */
@@ -701,6 +734,8 @@ class BlockMap {
   Table table_;
   HostFile backing_;
   Locks locks_;
+  std::vector<std::pair<uint64_t, uint64_t>> released_;  ///< offset and block of unused space
+  bool cut_ = false;                                     ///< the table took some of it back
   uint64_t blocks_end_ = 0;  ///< of the blocks that were allocated since the tables were written
   bool changed_ = false;
   BufferPool fill_;

@@ -59,10 +59,11 @@ Result<BlockSpace> ClusterTable::allocate(const Call& call, uint64_t cluster, ui
   return BlockSpace{offset, count, zeroes};
 }
 
-/** Others may be in use behind it: then the space is left over. */
-void ClusterTable::release(uint64_t, uint64_t offset) {
+bool ClusterTable::release(uint64_t, uint64_t offset) {
   zeroes_from_ = std::max(zeroes_from_, offset + header_.cluster_bytes());
-  if (offset / kSector + header_.tracks == *next_) next_ = offset / kSector;
+  if (offset / kSector + header_.tracks != *next_) return false;
+  next_ = offset / kSector;
+  return true;
 }
 
 Status ClusterTable::store(const Call& call, uint64_t cluster, const Block& what) {

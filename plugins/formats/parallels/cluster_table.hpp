@@ -37,7 +37,7 @@ class ClusterTable {
   const sdk::HostFile& file() const { return file_; }
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t cluster);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t cluster, uint64_t count);
-  void release(uint64_t cluster, uint64_t offset);
+  bool release(uint64_t cluster, uint64_t offset);
   sdk::Status store(const sdk::Call& call, uint64_t cluster, const sdk::Block& what);
   bool dirty() const { return cache_.dirty(); }
   bool crowded() const { return cache_.crowded(); }

@@ -66,8 +66,10 @@ Result<BlockSpace> ClusterTable::allocate(const Call&, uint64_t, uint64_t count)
   return BlockSpace{offset, count};
 }
 
-void ClusterTable::release(uint64_t, uint64_t offset) {
-  if (next_ == offset + header_.cluster_size()) next_ = offset;
+bool ClusterTable::release(uint64_t, uint64_t offset) {
+  if (next_ != offset + header_.cluster_size()) return false;
+  next_ = offset;
+  return true;
 }
 
 Result<uint64_t> ClusterTable::allocate_packed(uint64_t length) {

@@ -29,7 +29,8 @@ class ClusterTable {
   sdk::ContentCipher* cipher() const { return cipher_.get(); }
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t cluster);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t cluster, uint64_t count);
-  void release(uint64_t cluster, uint64_t offset);
+  bool release(uint64_t cluster, uint64_t offset);
+  uint64_t end() const { return next_; }
   sdk::Status store(const sdk::Call& call, uint64_t cluster, const sdk::Block& what);
   bool dirty() const { return l1_.dirty() || l2_.dirty(); }
   bool crowded() const { return l1_.crowded() || l2_.crowded(); }

@@ -73,8 +73,10 @@ Result<BlockSpace> ClusterTable::allocate(const Call&, uint64_t, uint64_t count)
   return BlockSpace{offset, count};
 }
 
-void ClusterTable::release(uint64_t, uint64_t offset) {
-  if (next_ == offset + header_.cluster_size) next_ = offset;
+bool ClusterTable::release(uint64_t, uint64_t offset) {
+  if (next_ != offset + header_.cluster_size) return false;
+  next_ = offset;
+  return true;
 }
 
 Status ClusterTable::store(const Call& call, uint64_t cluster, const Block& what) {
@@ -83,9 +85,14 @@ Status ClusterTable::store(const Call& call, uint64_t cluster, const Block& what
   if (table == 0) {
     INSTAR_TRY(const BlockSpace space, allocate(call, cluster, header_.table_size));
     table = space.offset;
-    INSTAR_CHECK(l2_.write_zeroes(call, table, header_.table_bytes()));
-    INSTAR_CHECK(l1_.set(call, header_.l1_table_offset + cluster / entries * sizeof(uint64_t),
-                         Le<uint64_t>(table)));
+    Status made = l2_.write_zeroes(call, table, header_.table_bytes());
+    if (made)
+      made = l1_.set(call, header_.l1_table_offset + cluster / entries * sizeof(uint64_t),
+                     Le<uint64_t>(table));
+    if (!made) {
+      next_ = table;
+      return made;
+    }
   }
   const uint64_t entry = what.kind == Block::Kind::kZero ? kZeroCluster : what.offset;
   return set_l2_entry(call, table, cluster % entries, entry);

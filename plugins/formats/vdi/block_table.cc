@@ -47,9 +47,11 @@ Result<BlockSpace> BlockTable::allocate(const Call& call, uint64_t, uint64_t cou
 }
 
 /** Others may be in use behind it: then the space is a gap until the end. */
-void BlockTable::release(uint64_t, uint64_t offset) {
-  if (offset == place(*next_ - 1)) --*next_;
+bool BlockTable::release(uint64_t, uint64_t offset) {
   released_ = true;
+  if (offset != place(*next_ - 1)) return false;
+  --*next_;
+  return true;
 }
 
 Status BlockTable::end_writing(const Call& call) {

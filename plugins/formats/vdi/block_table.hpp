@@ -19,7 +19,7 @@ class BlockTable {
   const sdk::HostFile& file() const { return file_; }
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t block);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t block, uint64_t count);
-  void release(uint64_t block, uint64_t offset);
+  bool release(uint64_t block, uint64_t offset);
   sdk::Status store(const sdk::Call& call, uint64_t block, const sdk::Block& what);
   bool knows_holes() const { return header_.image_type != kTypeStatic; }
   bool dirty() const { return cache_.dirty(); }

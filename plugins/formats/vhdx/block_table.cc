@@ -128,9 +128,10 @@ Result<BlockSpace> BlockTable::allocate(const Call& call, uint64_t block, uint64
   return space;
 }
 
-/** If others are in use behind it the space is left over. */
-void BlockTable::release(uint64_t, uint64_t offset) {
-  if (offset + metadata_.block_size == end_) end_ = offset;
+bool BlockTable::release(uint64_t, uint64_t offset) {
+  if (offset + metadata_.block_size != end_) return false;
+  end_ = offset;
+  return true;
 }
 
 Status BlockTable::store(const Call& call, uint64_t block, const Block& what) {

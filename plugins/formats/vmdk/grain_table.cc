@@ -111,8 +111,10 @@ Result<BlockSpace> GrainTable::allocate(const Call&, uint64_t, uint64_t count) {
   return BlockSpace{offset, count};
 }
 
-void GrainTable::release(uint64_t, uint64_t offset) {
-  if (next_ == offset + layout_.grain_bytes()) next_ = offset;
+bool GrainTable::release(uint64_t, uint64_t offset) {
+  if (next_ != offset + layout_.grain_bytes()) return false;
+  next_ = offset;
+  return true;
 }
 
 /** Extents of others, and streams, have tables only where there are grains. */
@@ -133,7 +135,11 @@ Status GrainTable::make_table(const Call& call, uint64_t directory, uint64_t gra
 Status GrainTable::set_entry(const Call& call, uint64_t directory, uint64_t grain, uint32_t entry) {
   INSTAR_TRY(uint64_t table, table_sector(call, directory, grain));
   if (table == 0) {
-    INSTAR_CHECK(make_table(call, directory, grain));
+    const uint64_t before = next_;
+    if (auto made = make_table(call, directory, grain); !made) {
+      next_ = before;
+      return made;
+    }
     INSTAR_TRY(table, table_sector(call, directory, grain));
   }
   return tables_.set(call, table * kSector + index_in_table(grain), Le<uint32_t>(entry));

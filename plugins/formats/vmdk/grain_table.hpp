@@ -51,7 +51,8 @@ class GrainTable {
   const sdk::HostFile& file() const { return file_; }
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t grain);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t grain, uint64_t count);
-  void release(uint64_t grain, uint64_t offset);
+  bool release(uint64_t grain, uint64_t offset);
+  uint64_t end() const { return next_; }
   sdk::Status store(const sdk::Call& call, uint64_t grain, const sdk::Block& what);
   bool stores_zeroes() const { return layout_.zeroed_grains && !layout_.compressed; }
   bool dirty() const { return tables_.dirty() || directory_.dirty(); }

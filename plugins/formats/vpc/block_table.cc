@@ -83,9 +83,11 @@ Result<BlockSpace> BlockTable::allocate(const Call& call, uint64_t block, uint64
   return space;
 }
 
-/** If others are in use behind it the space is left over. The footer stays where it is. */
-void BlockTable::release(uint64_t, uint64_t offset) {
-  if (offset + header_.block_size() == end_) end_ = offset - header_.bitmap_size();
+/** The footer stays where it is. */
+bool BlockTable::release(uint64_t, uint64_t offset) {
+  if (offset + header_.block_size() != end_) return false;
+  end_ = offset - header_.bitmap_size();
+  return true;
 }
 
 Status BlockTable::store(const Call& call, uint64_t block, const Block& what) {

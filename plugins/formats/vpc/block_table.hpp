@@ -34,7 +34,7 @@ class BlockTable {
   sdk::Result<sdk::Block> lookup(const sdk::Call& call, uint64_t block);
   sdk::Result<sdk::BlockPart> part(const sdk::Call& call, uint64_t block, uint64_t begin);
   sdk::Result<sdk::BlockSpace> allocate(const sdk::Call& call, uint64_t block, uint64_t count);
-  void release(uint64_t block, uint64_t offset);
+  bool release(uint64_t block, uint64_t offset);
   sdk::Status store(const sdk::Call& call, uint64_t block, const sdk::Block& what);
   sdk::Status mark(const sdk::Call& call, uint64_t block, uint64_t begin, uint64_t end);
   sdk::Status touch(const sdk::Call& call, uint64_t block, uint64_t count);
