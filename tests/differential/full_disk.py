@@ -2,6 +2,7 @@
 """Cases on a full disk, a small tmpfs that ends with the run: what is said, what is left, and that no clusters leak."""
 
 import os
+import re
 import subprocess
 
 from harness.tool import differences
@@ -23,6 +24,17 @@ FILLING = {
     "convert -n": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -f raw -O qcow2 noise small/image"),
     "resize": ('"$G" create -q -f qcow2 small/image 1M', "resize --preallocation=falloc small/image 40M"),
     "convert -n -c": ('"$G" create -q -f qcow2 small/image 20M', "convert -n -c -f raw -O qcow2 noise small/image"),
+}
+# In less and less room. What makes kept, the image that the command changes a copy of; whether each failure leaves its length.
+LEFT = (0, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10)
+FAILING = {
+    **{f"{command} {options}": (f'"$G" create -q -f qcow2 -o {options} kept 1M; "$G-io" -c "write -P 7 0 300k" kept >/dev/null', f"{command} small/image{rest}", False)
+       for options in ("compat=0.10", "cluster_size=4k", "cluster_size=64k", "refcount_bits=64,cluster_size=512")
+       for command, rest in (("snapshot -c one", ""), ("bitmap --add", " one")) if rest == "" or "compat" not in options},
+    **{f"{command} to {options or image_format}": (
+        f'"$G" create -q -f {image_format} {options and "-o"} {options} kept 6M; "$G-io" -f {image_format} -c "write -P 7 100k 200k" kept >/dev/null', command, True)
+       for image_format, options in (("qed", ""), ("qed", "cluster_size=4k"), ("vmdk", ""), ("qcow", ""))
+       for command in ("convert -n -f raw -O $F noise small/image", "convert -n -m 8 -W -f raw -O $F noise small/image", "bench -w -q -c 1 -s 1M -o 1M -f $F small/image")},
 }
 LAYOUTS = ("cluster_size=64k", "cluster_size=512", "cluster_size=4k,refcount_bits=64", "cluster_size=2M", "extended_l2=on")
 
@@ -60,6 +72,27 @@ def filling(oracle, tool, layout, name):
     return case
 
 
+def failing(oracle, tool, name):
+    """The command ends well, or there is nothing in the image that belongs to nobody, and what was there is whole."""
+    prepare, command, cut = FAILING[name]
+    image_format = re.search("-f ([a-z0-9]+)", prepare)[1]
+
+    def case(folder):
+        (folder / "noise").write_bytes(os.urandom(1 << 20).hex().encode() * 2)
+        script = prepare + f'; F={image_format}; '
+        for left in LEFT:
+            script += f'cp --sparse=never kept small/image; {FULL} truncate -s -{left} small/full; "$T" {command} >/dev/null 2>&1; done=$?; rm small/full; '
+            script += '"$G" check -f $F small/image >/dev/null 2>&1; checked=$?; [ $checked = 63 ] && checked=0; '
+            script += f'echo {left} $done $checked $(($(stat -c %s small/image) - $(stat -c %s kept))); '
+        got = on_small_disk(oracle, tool, script, folder)
+        lines = [tuple(map(int, line.split())) for line in got.out.splitlines()]
+        wrong = [f"left {left}: status {status}, check {checked}, longer {longer}" for left, status, checked, longer in lines
+                 if checked or (cut and status and longer > left)]
+        yield "", wrong or ([] if len(lines) == len(LEFT) and lines[0][1] == 1 else [str(got)])
+
+    return case
+
+
 def preallocating_metadata(oracle, tool):
     """Clusters of 2 MiB, so that the tables of a larger image do not fit."""
 
@@ -77,4 +110,5 @@ def cases(oracle, tool):
         return []
     return [(f"full disk: create {options}", creating(oracle, tool, options)) for options in CREATE] + \
         [("full disk: resize --preallocation=metadata", preallocating_metadata(oracle, tool))] + \
-        [(f"full disk: {name} {layout}", filling(oracle, tool, layout, name)) for layout in LAYOUTS for name in FILLING]
+        [(f"full disk: {name} {layout}", filling(oracle, tool, layout, name)) for layout in LAYOUTS for name in FILLING] + \
+        [(f"full disk: {name}", failing(oracle, tool, name)) for name in FAILING]

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "plugins/formats/qcow2/amend.hpp"
+#include "plugins/formats/qcow2/l1_walk.hpp"
 
 namespace instar::qcow2 {
 namespace {
@@ -35,22 +36,51 @@ Status Image::upgrade(const Call& call, AmendProgress& progress) {
 }
 
 /** Whether version 2 can say all that the image is. */
-Status Image::check_downgrade() const {
+Status Image::check_downgrade(const Call& call) {
   if (header_.has_data_file()) return fail(ENOTSUP, "Cannot downgrade an image with a data file");
   if (header_.refcount_order != 4) return fail(ENOTSUP, "compat=0.10 requires refcount_bits=16");
   const bool fits = std::all_of(snapshots_.begin(), snapshots_.end(), [&](const Snapshot& s) {
     return s.vm_state_size <= UINT32_MAX && s.disk_size == header_.size;
   });
   if (!fits) return fail(ENOTSUP, "Internal snapshots prevent downgrade of image");
-  const uint64_t features = header_.incompatible & ~uint64_t{kIncompatDirty};
+  const uint64_t features =
+      header_.incompatible & ~(uint64_t{kIncompatDirty} | kIncompatCompression);
   if (features != 0)
     return fail(ENOTSUP, "Cannot downgrade an image with incompatible features ", hex(features),
                 " set");
+  if ((header_.incompatible & kIncompatCompression) == 0) return {};
+  INSTAR_TRY(const bool packed, has_packed(call));
+  if (packed)
+    return fail(ENOTSUP,
+                "Cannot downgrade an image with zstd compression type and existing compressed "
+                "clusters");
   return {};
 }
 
+/** Whether any table, of snapshots too, has a compressed cluster. */
+Result<bool> Image::has_packed(const Call& call) {
+  Lock lock(mutex_);
+  INSTAR_CHECK(begin_exclusive(call, lock));
+  bool found = false;
+  const auto look = [&](const L1Table& l1) {
+    L1Walk walk(geometry_, file_);
+    return walk.each(call, l1, [&](const L1Walk::Table& table) -> Status {
+      for (uint64_t at = 0; at < geometry_.cluster_size; at += geometry_.entry_size)
+        found = found || (load_be<uint64_t>(table.entries + at) & kEntryCompressed) != 0;
+      return {};
+    });
+  };
+  INSTAR_CHECK(look(l2_.l1()));
+  for (const auto& snapshot : snapshots_) {
+    INSTAR_CHECK(check_snapshot(geometry_, snapshot));
+    INSTAR_TRY(const L1Table l1, read_l1(call, file_, snapshot.l1_offset, snapshot.l1_entries));
+    INSTAR_CHECK(look(l1));
+  }
+  return found;
+}
+
 Status Image::downgrade(const Call& call, AmendProgress& progress) {
-  INSTAR_CHECK(check_downgrade());
+  INSTAR_CHECK(check_downgrade(call));
   if (const auto expanded = expand_zeroes(call, progress); !expanded)
     return fail(expanded.error().code,
                 "Failed to turn zero into data clusters: ", expanded.error().message);
@@ -63,6 +93,7 @@ Status Image::downgrade(const Call& call, AmendProgress& progress) {
   Header next = header_;
   next.version = 2;
   next.incompatible = next.compatible = next.autoclear = 0;
+  next.compression_type = kCompressionZlib;
   next.unknown_fields.clear();
   if (const auto written = update_header(call, next); !written)
     return fail(written.error().code,

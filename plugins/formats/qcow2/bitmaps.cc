@@ -280,12 +280,17 @@ Status Image::write_directory(const Call& call, uint64_t offset) {
   return file_.write(call, offset, bytes.data(), bytes.size());
 }
 
+/** A place for `bytes`, which is noted in `taken`. */
+Result<uint64_t> Image::take(const Call& call, uint64_t bytes, std::vector<ClusterRange>* taken) {
+  const uint64_t count = geometry_.clusters(bytes);
+  INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, count));
+  taken->push_back({first, count});
+  return first << geometry_.cluster_bits;
+}
+
 /** Gives every changed bitmap a table, and its bits a place; they are written, the tables are not. */
-Status Image::place_bitmaps(const Call& call) {
-  const auto allocate = [&]() -> Result<uint64_t> {
-    INSTAR_TRY(const uint64_t cluster, refcounts_.allocate_run(call, 1));
-    return cluster << geometry_.cluster_bits;
-  };
+Status Image::place_bitmaps(const Call& call, std::vector<ClusterRange>* taken) {
+  const auto allocate = [&] { return take(call, geometry_.cluster_size, taken); };
   for (auto& bitmap : bitmaps_) {
     if (!bitmap.changed) continue;
     INSTAR_TRY(DirtyBits * bits, bits_of(call, bitmap));
@@ -293,9 +298,7 @@ Status Image::place_bitmaps(const Call& call) {
     const ClusterRange old = clusters_of(bitmap.table_offset, bitmap.table_entries * 8ull);
     if (bitmap.table_offset == 0 || old.count != geometry_.clusters(entries * 8ull)) {
       if (bitmap.table_offset != 0) bitmap_tables_.push_back(old);
-      INSTAR_TRY(const uint64_t first,
-                 refcounts_.allocate_run(call, geometry_.clusters(entries * 8ull)));
-      bitmap.table_offset = first << geometry_.cluster_bits;
+      INSTAR_TRY(bitmap.table_offset, take(call, entries * 8ull, taken));
     }
     bitmap.table_entries = entries;
     INSTAR_CHECK(bits->write(call, allocate));
@@ -312,29 +315,44 @@ Status Image::write_bitmap_table(const Call& call, const Bitmap& bitmap) {
   return file_.write(call, bitmap.table_offset, bytes.data(), bytes.size());
 }
 
+/** All that needs room: bits, tables, and a directory of `length` bytes at `*offset`, which is 0 when
+ * it is to have a new place. The old directory, if it stays, is not changed yet. */
+Status Image::place_bitmaps(const Call& call, uint64_t length, uint64_t* offset,
+                            std::vector<ClusterRange>* taken) {
+  const bool stays = *offset != 0;
+  INSTAR_CHECK(place_bitmaps(call, taken));
+  if (!stays && length != 0) {
+    INSTAR_TRY(*offset, take(call, length, taken));
+  }
+  INSTAR_CHECK(write_refcounts(call));
+  INSTAR_CHECK(barrier(call));
+  for (const auto& bitmap : bitmaps_)
+    if (bitmap.changed) INSTAR_CHECK(write_bitmap_table(call, bitmap));
+  if (!stays && length != 0) INSTAR_CHECK(write_directory(call, *offset));
+  return barrier(call);
+}
+
 /** When the image is closed: what changed reaches the file, in an order in which the directory never
  * names what is not there. */
 Status Image::store_bitmaps(const Call& call) {
   if (!bitmaps_changed_) return {};
-  INSTAR_CHECK(place_bitmaps(call));
   uint64_t length = 0;
   for (const auto& bitmap : bitmaps_)
     length += bitmap_record_bytes(bitmap.name);
   const auto old = header_.bitmaps;
   const bool stays = old && !bitmaps_listed_anew_;
   uint64_t offset = stays ? uint64_t{old->bitmap_directory_offset} : 0;
-  if (!stays && length != 0) {
-    INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, geometry_.clusters(length)));
-    offset = first << geometry_.cluster_bits;
+  std::vector<ClusterRange> taken;
+  if (auto placed = place_bitmaps(call, length, &offset, &taken); !placed) {
+    // What is in memory is given up, so that the old bitmaps and nothing else are in the file.
+    bitmaps_changed_ = false;
+    for (const auto& range : taken)
+      (void)release(call, range);
+    (void)write_refcounts(call);
+    return placed;
   }
-  INSTAR_CHECK(write_refcounts(call));
-  INSTAR_CHECK(barrier(call));
-  for (const auto& bitmap : bitmaps_)
-    if (bitmap.changed) INSTAR_CHECK(write_bitmap_table(call, bitmap));
-  INSTAR_CHECK(barrier(call));
-  if (length != 0) INSTAR_CHECK(write_directory(call, offset));
+  if (stays && length != 0) INSTAR_CHECK(write_directory(call, offset));
   if (!stays) {
-    INSTAR_CHECK(barrier(call));
     INSTAR_CHECK(name_directory(call, offset, length));
     if (old)
       bitmap_tables_.push_back(

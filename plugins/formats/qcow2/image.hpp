@@ -194,6 +194,7 @@ class Image {
   Status clear_clusters(const Call& call, uint64_t begin, uint64_t end, Clearing how);
   Entry cleared(const Entry& entry, Clearing how) const;
   Status zero_range(const Call& call, uint64_t begin, uint64_t end, Clearing how);
+  Status write_zeroes_plainly(const Call& call, uint64_t begin, uint64_t end);
   Status zero_plainly(const Call& call, uint64_t begin, uint64_t end, bool last);
   Status zero_subclusters(const Call& call, uint64_t begin, uint64_t end);
 
@@ -208,13 +209,20 @@ class Image {
 
   // snapshot_change.cc: called with the mutex held
   Status begin_exclusive(const Call& call, Lock& lock);
-  Result<uint64_t> reserve(const Call& call, uint64_t bytes);
+  struct SnapshotTable {
+    std::vector<Snapshot> snapshots;
+    uint64_t offset;  ///< 0: there are none
+    uint64_t bytes;
+  };
+  Result<uint64_t> place(const Call& call, const std::vector<uint8_t>& bytes);
   Status release(const Call& call, ClusterRange range);
   void give_back(const Call& call, ClusterRange range);
   ClusterRange clusters_of(uint64_t offset, uint64_t bytes) const;
   Status count_up(const Call& call, const L1Table& l1);
   Status count_down(const Call& call, const L1Table& gone, L1Table& kept);
   Status write_snapshots(const Call& call, std::vector<Snapshot> snapshots);
+  Result<SnapshotTable> place_snapshots(const Call& call, std::vector<Snapshot> snapshots);
+  Status switch_snapshots(const Call& call, SnapshotTable table);
   Status switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size);
   Status adopt_flags(const Call& call, const L1Table& part);
   Status all_or_broken(Status done);
@@ -271,7 +279,8 @@ class Image {
   Status set_lazy_refcounts(const Call& call, bool on);
   Status upgrade(const Call& call, AmendProgress& progress);
   Status downgrade(const Call& call, AmendProgress& progress);
-  Status check_downgrade() const;
+  Status check_downgrade(const Call& call);
+  Result<bool> has_packed(const Call& call);
   Status expand_zeroes(const Call& call, AmendProgress& progress);
   Status expand_tables(const Call& call, std::span<const uint64_t> l1, uint64_t first);
   Result<bool> expand_table(const Call& call, uint64_t table, uint64_t guest, uint8_t* bytes);
@@ -290,7 +299,10 @@ class Image {
   /** Before the image gets another size. The mutex is held, and begin_change was done. */
   Status resize_bitmaps(const Call& call, uint64_t size);
   Status write_directory(const Call& call, uint64_t offset);
-  Status place_bitmaps(const Call& call);
+  Result<uint64_t> take(const Call& call, uint64_t bytes, std::vector<ClusterRange>* taken);
+  Status place_bitmaps(const Call& call, std::vector<ClusterRange>* taken);
+  Status place_bitmaps(const Call& call, uint64_t length, uint64_t* offset,
+                       std::vector<ClusterRange>* taken);
   Status write_bitmap_table(const Call& call, const Bitmap& bitmap);
   Status store_bitmaps(const Call& call);
   Status name_directory(const Call& call, uint64_t offset, uint64_t length);

@@ -16,10 +16,15 @@ Result<L1Table> read_l1(const Call& call, const HostFile& file, uint64_t offset,
   return table;
 }
 
-Status write_l1(const Call& call, HostFile& file, uint64_t offset, const L1Table& table) {
+std::vector<uint8_t> l1_bytes(const L1Table& table) {
   std::vector<uint8_t> bytes(table.size() * 8);
   for (size_t i = 0; i < table.size(); ++i)
     store_be(bytes.data() + i * 8, table[i]);
+  return bytes;
+}
+
+Status write_l1(const Call& call, HostFile& file, uint64_t offset, const L1Table& table) {
+  const auto bytes = l1_bytes(table);
   return file.write(call, offset, bytes.data(), bytes.size());
 }
 

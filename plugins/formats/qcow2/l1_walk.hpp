@@ -13,6 +13,8 @@ namespace instar::qcow2 {
 using L1Table = std::vector<uint64_t>;
 
 Result<L1Table> read_l1(const Call& call, const HostFile& file, uint64_t offset, uint32_t entries);
+/** As it stands in the file. */
+std::vector<uint8_t> l1_bytes(const L1Table& table);
 Status write_l1(const Call& call, HostFile& file, uint64_t offset, const L1Table& table);
 
 /** The host clusters that an L2 entry's first word refers to; count is 0 for none. `external`: plain

@@ -58,6 +58,9 @@ Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
   const bool placed = mode >= INSTAR_PREALLOCATION_FALLOC && !data_file_ && !cipher_;
   const bool needs_zeroes =
       backing_size_ > old || (cipher_ != nullptr && mode != INSTAR_PREALLOCATION_OFF);
+  // The rest of the old last cluster gets a place by being written.
+  if (grown && mode >= INSTAR_PREALLOCATION_FALLOC && old < std::min(old_end, size))
+    grown = write_zeroes_plainly(call, old, std::min(old_end, size));
   if (grown) grown = zero_grown(call, old, size, needs_zeroes, placed);
   if (!grown) {
     (void)drop_mapping(call, old_end);

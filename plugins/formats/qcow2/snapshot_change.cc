@@ -124,6 +124,7 @@ void Image::give_back(const Call& call, ClusterRange range) {
 
 /** Nothing on the disk refers to these any more. */
 Status Image::release(const Call& call, ClusterRange range) {
+  if (range.count == 0) return {};
   std::vector<ClusterRange> unused;
   INSTAR_CHECK(refcounts_.decrease(call, range, &unused));
   for (const auto& freed : unused)
@@ -131,14 +132,18 @@ Status Image::release(const Call& call, ClusterRange range) {
   return {};
 }
 
-/** A place for `bytes` bytes, whose count is on the disk before anything refers to it. 0: for nothing.
- */
-Result<uint64_t> Image::reserve(const Call& call, uint64_t bytes) {
-  if (bytes == 0) return uint64_t{0};
-  INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, geometry_.clusters(bytes)));
-  INSTAR_CHECK(write_refcounts(call));
-  INSTAR_CHECK(barrier(call));
-  return first << geometry_.cluster_bits;
+/** A new place for `bytes`, which are there, and counted, before anything refers to it. 0: for nothing.
+ * When a full disk has no room for them, nothing is taken. */
+Result<uint64_t> Image::place(const Call& call, const std::vector<uint8_t>& bytes) {
+  if (bytes.empty()) return uint64_t{0};
+  INSTAR_TRY(const uint64_t first, refcounts_.allocate_run(call, geometry_.clusters(bytes.size())));
+  const uint64_t offset = first << geometry_.cluster_bits;
+  Status placed = write_refcounts(call);
+  if (placed) placed = file_.write(call, offset, bytes.data(), bytes.size());
+  if (placed) placed = barrier(call);
+  if (placed) return offset;
+  (void)release(call, clusters_of(offset, bytes.size()));
+  return placed.error();
 }
 
 ClusterRange Image::clusters_of(uint64_t offset, uint64_t bytes) const {
@@ -184,27 +189,37 @@ Status Image::count_down(const Call& call, const L1Table& gone, L1Table& kept) {
 
 /** Puts a new snapshot table into the image. */
 Status Image::write_snapshots(const Call& call, std::vector<Snapshot> snapshots) {
+  INSTAR_TRY(SnapshotTable table, place_snapshots(call, std::move(snapshots)));
+  return switch_snapshots(call, std::move(table));
+}
+
+/** The table is in the file; the header does not name it yet. */
+Result<Image::SnapshotTable> Image::place_snapshots(const Call& call,
+                                                    std::vector<Snapshot> snapshots) {
   const auto bytes = serialize_snapshots(snapshots);
   if (bytes.size() > kMaxSnapshotTable) return fail(EFBIG, sdk::errno_text(EFBIG));
-  INSTAR_TRY(const uint64_t offset, reserve(call, bytes.size()));
-  if (!bytes.empty()) INSTAR_CHECK(file_.write(call, offset, bytes.data(), bytes.size()));
-  INSTAR_CHECK(barrier(call));
+  INSTAR_TRY(const uint64_t offset, place(call, bytes));
+  return SnapshotTable{std::move(snapshots), offset, bytes.size()};
+}
+
+Status Image::switch_snapshots(const Call& call, SnapshotTable table) {
   struct {
     Be<uint32_t> count;
     Be<uint64_t> offset;
-  } const fields{static_cast<uint32_t>(snapshots.size()), offset};
+  } const fields{static_cast<uint32_t>(table.snapshots.size()), table.offset};
   static_assert(sizeof fields == 12);
   INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, nb_snapshots), &fields, sizeof fields));
   INSTAR_CHECK(barrier(call));
   const ClusterRange old = clusters_of(header_.snapshots_offset, snapshots_bytes_);
   header_.snapshots_count = fields.count;
-  header_.snapshots_offset = offset;
-  snapshots_ = std::move(snapshots);
-  snapshots_bytes_ = bytes.size();
-  return old.count != 0 ? release(call, old) : Status{};
+  header_.snapshots_offset = table.offset;
+  snapshots_ = std::move(table.snapshots);
+  snapshots_bytes_ = table.bytes;
+  return release(call, old);
 }
 
-/** The header names another active L1 table, and perhaps another size, from here on. */
+/** The header names another active L1 table, which is in the file, and perhaps another size, from here
+ * on. */
 Status Image::switch_l1(const Call& call, uint64_t offset, const L1Table& l1, uint64_t size) {
   struct {
     Be<uint64_t> size;
@@ -213,8 +228,6 @@ Status Image::switch_l1(const Call& call, uint64_t offset, const L1Table& l1, ui
     Be<uint64_t> l1_table_offset;
   } const fields{size, header_.crypt_method, static_cast<uint32_t>(l1.size()), offset};
   static_assert(sizeof fields == 24);
-  INSTAR_CHECK(write_l1(call, file_, offset, l1));
-  INSTAR_CHECK(barrier(call));
   INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, size), &fields, sizeof fields));
   INSTAR_CHECK(barrier(call));
   header_.size = size;
@@ -278,11 +291,21 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
   snapshot.date_nsec = static_cast<uint32_t>(nsec);
   snapshot.disk_size = size();
   snapshot.icount = 0;
-  INSTAR_TRY(snapshot.l1_offset, reserve(call, l1.size() * 8));
+  // All that needs room comes before the first count changes.
+  INSTAR_TRY(snapshot.l1_offset, place(call, l1_bytes(l1)));
+  const ClusterRange own = clusters_of(snapshot.l1_offset, l1.size() * 8);
+  auto snapshots = snapshots_;
+  snapshots.push_back(std::move(snapshot));
+  auto table = place_snapshots(call, std::move(snapshots));
+  if (!table) {
+    (void)release(call, own);
+    return table.error();
+  }
   INSTAR_CHECK(begin_inexact(call));
   if (auto counted = count_up(call, l1); !counted) {
     if (broken_) return counted;
-    if (!l1.empty()) INSTAR_CHECK(release(call, clusters_of(snapshot.l1_offset, l1.size() * 8)));
+    INSTAR_CHECK(release(call, clusters_of(table->offset, table->bytes)));
+    INSTAR_CHECK(release(call, own));
     INSTAR_CHECK(end_inexact(call));
     return counted;
   }
@@ -290,10 +313,7 @@ Status Image::snapshot_create(const Call& call, std::string_view name, int64_t s
     // Of tables that were shared before, too: a power cut may have left flags in version 2's.
     INSTAR_CHECK(clear_copied(call, geometry_, file_, l1));
     INSTAR_CHECK(adopt_flags(call, l1));
-    if (!l1.empty()) INSTAR_CHECK(write_l1(call, file_, snapshot.l1_offset, l1));
-    auto snapshots = snapshots_;
-    snapshots.push_back(std::move(snapshot));
-    INSTAR_CHECK(write_snapshots(call, std::move(snapshots)));
+    INSTAR_CHECK(switch_snapshots(call, std::move(*table)));
     return end_inexact(call);
   };
   return all_or_broken(change());
@@ -324,7 +344,7 @@ Status Image::snapshot_apply(const Call& call, std::string_view id) {
     if (i < old.size() && ((old[i] ^ l1[i]) & kL1OffsetMask) == 0) l1[i] = old[i];
   }
   L1Table coming = only_in(l1, old);
-  INSTAR_TRY(const uint64_t offset, reserve(call, l1.size() * 8));
+  INSTAR_TRY(const uint64_t offset, place(call, l1_bytes(l1)));
   INSTAR_CHECK(begin_inexact(call));
   if (auto counted = count_up(call, coming); !counted) {
     if (broken_) return counted;
@@ -340,7 +360,7 @@ Status Image::snapshot_apply(const Call& call, std::string_view id) {
     INSTAR_CHECK(count_down(call, only_in(old, l1), coming));
     INSTAR_CHECK(adopt_flags(call, coming));
     INSTAR_CHECK(end_inexact(call));
-    return old_place.count != 0 ? release(call, old_place) : Status{};
+    return release(call, old_place);
   };
   return all_or_broken(change());
 }
@@ -368,7 +388,7 @@ Status Image::snapshot_remove(const Call& call, std::string_view id, std::string
     INSTAR_CHECK(count_down(call, l1, shared));
     INSTAR_CHECK(adopt_flags(call, shared));
     INSTAR_CHECK(end_inexact(call));
-    return l1.empty() ? Status{} : release(call, clusters_of(gone.l1_offset, l1.size() * 8));
+    return release(call, clusters_of(gone.l1_offset, l1.size() * 8));
   };
   return all_or_broken(change());
 }

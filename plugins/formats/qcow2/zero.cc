@@ -71,7 +71,10 @@ Status Image::zero_subclusters(const Call& call, uint64_t begin, uint64_t end) {
 /** @param last even when the image gets a longer backing file */
 Status Image::zero_plainly(const Call& call, uint64_t begin, uint64_t end, bool last) {
   INSTAR_TRY(const bool zeroes, reads_as_zeroes(call, begin, end, last));
-  if (zeroes) return {};
+  return zeroes ? Status{} : write_zeroes_plainly(call, begin, end);
+}
+
+Status Image::write_zeroes_plainly(const Call& call, uint64_t begin, uint64_t end) {
   const std::vector<uint8_t> buffer(std::min<uint64_t>(end - begin, 1u << 20));
   while (begin < end) {
     const size_t n = std::min<uint64_t>(end - begin, buffer.size());
