@@ -51,7 +51,7 @@ class PowerCut {
 
  private:
   /** What is lost of what is not flushed. */
-  enum class Loss : uint8_t { kNothing, kEverything, kEvents, kSectors, kFew, kMost };
+  enum class Loss : uint8_t { kNothing, kEverything, kEvents, kSectors, kFew, kMost, kAllButLast };
   static constexpr size_t kSector = 512;
   static bool one_in(uint64_t n, std::mt19937_64& random) { return random() % n == 0; }
   static void put(std::vector<uint8_t>& file, uint64_t offset, const uint8_t* data, size_t length);
@@ -105,7 +105,7 @@ inline PowerCut::Files PowerCut::at(size_t count, std::mt19937_64& random) {
     events += pending.size();
   // One alone can be torn, and little else.
   const auto loss =
-      events == 1 && !one_in(4, random) ? Loss::kSectors : static_cast<Loss>(random() % 6);
+      events == 1 && !one_in(4, random) ? Loss::kSectors : static_cast<Loss>(random() % 7);
   for (const auto& pending : pending_)
     for (const size_t index : pending) {
       const auto& event = journal_.events()[index];
@@ -115,6 +115,7 @@ inline PowerCut::Files PowerCut::at(size_t count, std::mt19937_64& random) {
         apply_sectors(event, file, random);
       else if (loss == Loss::kNothing || (loss == Loss::kFew && !one_in(8, random)) ||
                (loss == Loss::kMost && one_in(8, random)) ||
+               (loss == Loss::kAllButLast && index + 1 == done_) ||
                ((loss == Loss::kEvents || loss == Loss::kSectors) && one_in(2, random)))
         apply(event, file);
     }

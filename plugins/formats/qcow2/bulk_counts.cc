@@ -94,7 +94,7 @@ Status BulkCounts::increase(const Call& call, ClusterRange range) {
   return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
     if (block == nullptr)
       return fail(EAGAIN, "Cluster ", hex(range.first), " is in use, but has no refcount");
-    block->changed = true;
+    block->note_change(first, n);
     const bool fits = each_count(block->counts.get(), first, n, order,
                                  [&](uint64_t, auto& value) { return value++ < max; });
     return fits ? Status{} : fail(EINVAL, "refcount would grow beyond ", max);
@@ -110,7 +110,7 @@ Status BulkCounts::decrease(const Call& call, ClusterRange range) {
   const uint32_t order = geometry_.refcount_order;
   return change(call, range, [&](Block* block, uint64_t first, uint64_t n) -> Status {
     if (block == nullptr) return {};
-    block->changed = true;
+    block->note_change(first, n);
     each_count(block->counts.get(), first, n, order, [&](uint64_t index, auto& value) {
       if (value == 1) note_freed(*block, index, geometry_.refblock_entries());
       if (value != 0) --value;
@@ -128,11 +128,15 @@ Result<uint64_t> BulkCounts::get(const Call& call, uint64_t cluster) {
 
 Status BulkCounts::write(const Call& call) {
   for (auto& block : blocks_) {
-    if (!block.changed) continue;
+    if (block.changed_to == 0) continue;
     const uint64_t index = block.first >> geometry_.refblock_bits;
-    INSTAR_CHECK(file_.write(call, table_[index] & kRefcountTableOffsetMask, block.counts.get(),
-                             geometry_.cluster_size));
-    block.changed = false;
+    const auto byte_of = [&](uint64_t entry) { return (entry << geometry_.refcount_order) / 8; };
+    const uint64_t begin = sdk::round_down(byte_of(block.changed_from), kSector);
+    const uint64_t end = sdk::round_up(byte_of(block.changed_to - 1) + 1, kSector);
+    INSTAR_CHECK(file_.write(call, (table_[index] & kRefcountTableOffsetMask) + begin,
+                             block.counts.get() + begin, end - begin));
+    block.changed_from = UINT64_MAX;
+    block.changed_to = 0;
   }
   return {};
 }

@@ -31,7 +31,7 @@ class BulkCounts {
   Status decrease(const Call& call, ClusterRange range);
   /** Of a cluster inside. */
   Result<uint64_t> get(const Call& call, uint64_t cluster);
-  /** Writes the blocks that changed. */
+  /** Writes what changed of the blocks: a hole in the file stays one, so that a full disk has no say. */
   Status write(const Call& call);
 
   /** Calls each(range) for what nobody uses any more. */
@@ -56,9 +56,15 @@ class BulkCounts {
  private:
   struct Block {
     std::unique_ptr<uint8_t[]> counts;
-    std::vector<uint64_t> freed;  ///< a bit for each entry, or empty
-    uint64_t first = 0;           ///< cluster of its first entry
-    bool changed = false;
+    std::vector<uint64_t> freed;         ///< a bit for each entry, or empty
+    uint64_t first = 0;                  ///< cluster of its first entry
+    uint64_t changed_from = UINT64_MAX;  ///< entries; what lies before it and from changed_to on is
+    uint64_t changed_to = 0;             ///< as it is in the file
+
+    void note_change(uint64_t from, uint64_t count) {
+      changed_from = std::min(changed_from, from);
+      changed_to = std::max(changed_to, from + count);
+    }
   };
 
   /** The block that counts `cluster`, or nullptr when there is none. */

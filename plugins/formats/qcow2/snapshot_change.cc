@@ -208,6 +208,7 @@ Status Image::switch_snapshots(const Call& call, SnapshotTable table) {
     Be<uint64_t> offset;
   } const fields{static_cast<uint32_t>(table.snapshots.size()), table.offset};
   static_assert(sizeof fields == 12);
+  INSTAR_CHECK(barrier(call));  // counts and flags are right before the snapshots are there
   INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, nb_snapshots), &fields, sizeof fields));
   INSTAR_CHECK(barrier(call));
   const ClusterRange old = clusters_of(header_.snapshots_offset, snapshots_bytes_);
@@ -228,6 +229,7 @@ Status Image::switch_l1(const Call& call, uint64_t offset, const L1Table& l1, ui
     Be<uint64_t> l1_table_offset;
   } const fields{size, header_.crypt_method, static_cast<uint32_t>(l1.size()), offset};
   static_assert(sizeof fields == 24);
+  INSTAR_CHECK(barrier(call));  // what the table refers to is counted
   INSTAR_CHECK(file_.write(call, offsetof(HeaderV2, size), &fields, sizeof fields));
   INSTAR_CHECK(barrier(call));
   header_.size = size;
