@@ -97,9 +97,9 @@ class Own:
         for size, more in steps:
             before = allocated(folder)
             done = self.tool.run("resize", "-f", name, *more, "image", size, cwd=folder)
-            if more in (falloc, full):
+            if any("preallocation" in word for word in more):
                 grown = allocated(folder) - before
-                yield f"{more} to {size} allocates", [] if not more or grown > size - len(data) - 2 * MIB else [f"{grown} bytes"]
+                yield f"{more} to {size} allocates", [] if grown > size - len(data) - 2 * MIB else [f"{grown} bytes"]
             asked, size = size, json.loads(self.oracle.must("info", "-f", name, "--output=json", "image", cwd=folder).out)["virtual-size"]
             rounded = name == "vpc" and not options  # to a geometry
             sound = size - asked in range(0, MIB) if rounded else size == asked

@@ -110,9 +110,7 @@ Status Image::store(const Call& call, uint64_t offset, size_t length, ConstBytes
   // The bytes come before the entry that refers to them: the lock may be let go of in between.
   ranges_.add(offset, end, Mode::kExclusive);
   Status result = packed_.append(call, lock, host, packed);
-  const uint64_t word = geometry_.packed_entry(host, packed.size());
-  if (result) result = link_packed(call, offset, word);
-  if (!result) free_entry({word, 0}, false);
+  if (result) result = link_packed(call, offset, geometry_.packed_entry(host, packed.size()));
   ranges_.remove(offset, end, Mode::kExclusive);
   return result;
 }
