@@ -814,6 +814,10 @@ map --output=json data.qcow2
 map dataraw.qcow2
 map --output=json dataraw.qcow2
 map nodata.qcow2
+map zerodata.qcow2
+map --output=json zerodata.qcow2
+map longer.qcow2
+map --output=json longer.qcow2
 map sn.qcow2
 map --output=json sn.qcow2
 map gone.qcow2

@@ -32,6 +32,11 @@ class Fixtures:
             elif content:
                 maker.write(image, image_format, [(f"write -P {content}", 65536, 131072), ("write -z", 262144, 65536)])
         self.oracle.must("convert", "-c", "-O", "qcow2", "a.qcow2", "packed.qcow2", cwd=self.folder)
+        # Zeroes at the data file's beginning; a base that ends within a cluster of which subclusters are used.
+        maker.create("zerodata.qcow2", "qcow2", command_lines.SIZE, "-o", "data_file=zerodata.bin")
+        maker.write("zerodata.qcow2", "qcow2", [("write -P 1", 0, 196608), ("write -z", 0, 131072)])
+        maker.create("longer.qcow2", "qcow2", 4 * command_lines.SIZE, "-b", "a.raw", "-F", "raw", "-o", "extended_l2=on,cluster_size=2M")
+        maker.write("longer.qcow2", "qcow2", [("write -P 1", 131072, 65536), ("write -P 1", 1572864, 65536), ("write -z", 1703936, 65536)])
         subprocess.run(command_lines.PREPARE, shell=True, check=True, cwd=self.folder)
 
     def copy(self, folder):

@@ -7,7 +7,31 @@ namespace instar::qcow2 {
 namespace {
 /** Guest bytes that one call looks at, so that the mutex is not held for long. */
 constexpr uint64_t kEntriesAtOnce = 1u << 18;
+
+/** The first bytes of a run, which is the rest then. */
+Run take_first(Run& run, uint64_t length) {
+  Run first = run;
+  first.length = length;
+  run.guest += length;
+  run.host += length;
+  run.length -= length;
+  return first;
+}
 }  // namespace
+
+/** An entry of zeroes names cluster 0 of a data file as it would name none. */
+bool Image::nameless(const Run& run) const {
+  return run.kind == Kind::kZeroAllocated && data_file_ && !geometry_.extended && run.host == 0;
+}
+
+/** Bytes that one extent can tell of. */
+uint64_t Image::length_alike(const Run& run) const {
+  if (nameless(run)) return std::min<uint64_t>(geometry_.cluster_size, run.length);
+  if (run.kind != Kind::kUnallocated && run.kind != Kind::kUnallocatedPlaced) return run.length;
+  // Where the backing file ends, another layer is the one that makes zeroes of nothing.
+  const uint64_t below = backing_size_ > run.guest ? backing_size_ - run.guest : 0;
+  return below == 0 ? run.length : std::min(below, run.length);
+}
 
 instar_extent Image::to_extent(const Run& run) const {
   instar_extent extent{run.length, 0, INSTAR_EXTENT_ALLOCATED, 0};
@@ -17,7 +41,7 @@ instar_extent Image::to_extent(const Run& run) const {
       return extent;
     case Kind::kUnallocatedPlaced:
       extent.flags = 0;
-      if (backing_) return extent;  // that is where the bytes are
+      if (run.guest < backing_size_) return extent;  // that is where the bytes are
       break;
     case Kind::kZero:
       extent.flags |= INSTAR_EXTENT_ZERO;
@@ -27,6 +51,7 @@ instar_extent Image::to_extent(const Run& run) const {
       return extent;
     case Kind::kZeroAllocated:
       extent.flags |= INSTAR_EXTENT_ZERO;
+      if (nameless(run)) return extent;
       break;
     case Kind::kData:
       extent.flags |= INSTAR_EXTENT_DATA;
@@ -89,19 +114,11 @@ Result<size_t> Image::extents(const Call& call, uint64_t offset, uint64_t length
       return false;
     return true;
   };
-  for (const Run& run : runs) {
-    instar_extent extent = to_extent(run);
-    // Where the backing file ends, another layer is the one that makes zeroes of nothing.
-    const uint64_t below = backing_size_ > run.guest ? backing_size_ - run.guest : 0;
-    if ((extent.flags & INSTAR_EXTENT_ALLOCATED) == 0 && below > 0 && below < extent.length) {
-      instar_extent rest = extent;
-      rest.length -= below;
-      rest.child_offset += below;
-      extent.length = below;
-      if (!add(extent, true) || !add(rest, false)) break;
-    } else if (!add(extent, run.guest != backing_size_)) {
-      break;
-    }
+  for (Run rest : runs) {
+    const uint64_t first = length_alike(rest);
+    const bool whole = first == rest.length;
+    if (!whole && !add(to_extent(take_first(rest, first)), true)) break;
+    if (!add(to_extent(rest), whole && rest.guest != backing_size_)) break;
   }
   return count;
 }

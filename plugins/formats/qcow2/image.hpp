@@ -158,6 +158,8 @@ class Image {
 
   // extents.cc
   instar_extent to_extent(const Run& run) const;
+  uint64_t length_alike(const Run& run) const;
+  bool nameless(const Run& run) const;
   Result<bool> sparse_inside(const Call& call);
 
   // compressed.cc
