@@ -6,7 +6,8 @@
 namespace instar::qcow2 {
 namespace {
 constexpr uint64_t kBatchBytes = 4u << 20;
-}
+constexpr uint64_t kBlockBytes = 4096;  // files have no smaller holes
+}  // namespace
 
 Result<L1Table> read_l1(const Call& call, const HostFile& file, uint64_t offset, uint32_t entries) {
   L1Table table(entries);
@@ -28,16 +29,17 @@ Status write_l1(const Call& call, HostFile& file, uint64_t offset, const L1Table
   return file.write(call, offset, bytes.data(), bytes.size());
 }
 
-L1Walk::L1Walk(const Geometry& geometry, HostFile& file) : geometry_(geometry), file_(file) {
-  memory_.resize(std::max(kBatchBytes, geometry_.cluster_size));
-}
+L1Walk::L1Walk(const Geometry& geometry, HostFile& file)
+    : geometry_(geometry),
+      file_(file),
+      block_(static_cast<size_t>(std::min(kBlockBytes, geometry.cluster_size))),
+      memory_(static_cast<size_t>(std::max(kBatchBytes, geometry.cluster_size))),
+      changed_(memory_.size() / block_) {}
 
-size_t L1Walk::run(size_t first, bool changed) const {
-  size_t n = 1;
-  while (first + n < batch_.size() && batch_[first + n].changed == changed &&
-         batch_[first + n].offset == batch_[first].offset + n * geometry_.cluster_size)
-    ++n;
-  return n;
+uint64_t L1Walk::place(size_t block) const {
+  const uint64_t at = uint64_t{block} * block_;
+  return batch_[static_cast<size_t>(at >> geometry_.cluster_bits)].offset +
+         geometry_.in_cluster(at);
 }
 
 Result<uint64_t> L1Walk::load(const Call& call, const L1Table& l1, uint64_t next) {
@@ -49,11 +51,14 @@ Result<uint64_t> L1Walk::load(const Call& call, const L1Table& l1, uint64_t next
     if (geometry_.in_cluster(offset) != 0)
       return fail(EIO, "L2 table offset ", hex(offset),
                   " unaligned (L1 index: ", next == 0 ? "0" : hex(next), ")");
-    batch_.push_back({next, offset, memory, false});
+    batch_.push_back({next, offset, memory});
     memory += geometry_.cluster_size;
   }
   for (size_t i = 0; i < batch_.size();) {
-    const size_t n = run(i, false);
+    size_t n = 1;
+    while (i + n < batch_.size() &&
+           batch_[i + n].offset == batch_[i].offset + n * geometry_.cluster_size)
+      ++n;
     INSTAR_CHECK(file_.read(call, batch_[i].offset, batch_[i].entries, n * geometry_.cluster_size));
     i += n;
   }
@@ -61,16 +66,15 @@ Result<uint64_t> L1Walk::load(const Call& call, const L1Table& l1, uint64_t next
 }
 
 Status L1Walk::store(const Call& call) {
-  for (size_t i = 0; i < batch_.size();) {
-    if (!batch_[i].changed) {
+  for (size_t i = 0; i < changed_.size(); ++i) {
+    if (!changed_[i]) continue;
+    const size_t first = i;
+    while (i + 1 < changed_.size() && changed_[i + 1] && place(i + 1) == place(i) + block_)
       ++i;
-      continue;
-    }
-    const size_t n = run(i, true);
     INSTAR_CHECK(
-        file_.write(call, batch_[i].offset, batch_[i].entries, n * geometry_.cluster_size));
-    i += n;
+        file_.write(call, place(first), &memory_[first * block_], (i + 1 - first) * block_));
   }
+  std::fill(changed_.begin(), changed_.end(), false);
   return {};
 }
 

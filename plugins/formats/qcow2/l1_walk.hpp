@@ -35,12 +35,11 @@ class L1Walk {
     uint64_t index = 0;   ///< of its L1 entry
     uint64_t offset = 0;  ///< in the file
     uint8_t* entries = nullptr;
-    bool changed = false;  ///< to be written back
   };
 
   L1Walk(const Geometry& geometry, HostFile& file);
 
-  /** Calls visit(Table&), a Status, for each table. */
+  /** Calls visit(const Table&), a Status, for each table. */
   template <class Visit>
   Status each(const Call& call, const L1Table& l1, Visit visit) {
     for (uint64_t next = 0; next < l1.size();) {
@@ -52,15 +51,24 @@ class L1Walk {
     return {};
   }
 
+  /** While the table of this entry is visited: what is around it is written back. The rest is not, as
+   * it may be a hole, for which a full disk has no room. */
+  void change(uint8_t* entry, uint64_t word) {
+    store_be(entry, word);
+    changed_[static_cast<size_t>(entry - memory_.data()) / block_] = true;
+  }
+
  private:
   Result<uint64_t> load(const Call& call, const L1Table& l1, uint64_t next);
   Status store(const Call& call);
-  /** How many tables from `first` on lie one behind another and are (not) `changed`. */
-  size_t run(size_t first, bool changed) const;
+  /** Where a block of the memory lies in the file. */
+  uint64_t place(size_t block) const;
 
   const Geometry& geometry_;
   HostFile& file_;
+  const size_t block_;  ///< bytes
   std::vector<uint8_t> memory_;
+  std::vector<bool> changed_;  ///< blocks of it
   std::vector<Table> batch_;
 };
 

@@ -50,12 +50,10 @@ Status each_reference(const Call& call, const Geometry& geometry, HostFile& file
 /** Entries that refer to something now belong to several tables. */
 Status clear_copied(const Call& call, const Geometry& geometry, HostFile& file, const L1Table& l1) {
   L1Walk walk(geometry, file);
-  return walk.each(call, l1, [&](L1Walk::Table& table) -> Status {
+  return walk.each(call, l1, [&](const L1Walk::Table& table) -> Status {
     for (uint64_t at = 0; at < geometry.cluster_size; at += geometry.entry_size) {
-      uint8_t& top = table.entries[at];
-      if ((top & (kEntryCopied >> 56)) == 0) continue;
-      top &= static_cast<uint8_t>(~(kEntryCopied >> 56));
-      table.changed = true;
+      const auto word = load_be<uint64_t>(table.entries + at);
+      if ((word & kEntryCopied) != 0) walk.change(table.entries + at, word & ~kEntryCopied);
     }
     return {};
   });
@@ -69,7 +67,7 @@ Status refresh_copied(const Call& call, const Geometry& geometry, HostFile& file
     return count == 1 ? word | kEntryCopied : word & ~kEntryCopied;
   };
   L1Walk walk(geometry, file);
-  return walk.each(call, l1, [&](L1Walk::Table& table) -> Status {
+  return walk.each(call, l1, [&](const L1Walk::Table& table) -> Status {
     if (counts.inside(geometry.cluster_of(table.offset))) {
       INSTAR_TRY(l1[table.index], flagged(l1[table.index], table.offset));
     }
@@ -79,9 +77,7 @@ Status refresh_copied(const Call& call, const Geometry& geometry, HostFile& file
       if ((word & kEntryCompressed) != 0 || offset == 0) continue;
       if (!counts.inside(geometry.cluster_of(offset))) continue;
       INSTAR_TRY(const uint64_t fresh, flagged(word, offset));
-      if (fresh == word) continue;
-      store_be(table.entries + at, fresh);
-      table.changed = true;
+      if (fresh != word) walk.change(table.entries + at, fresh);
     }
     return {};
   });
