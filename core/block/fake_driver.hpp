@@ -23,8 +23,9 @@ struct FakeState {
   std::vector<uint8_t> bytes;
   instar_node_limits limits{};
   std::vector<instar_extent> extents;  ///< answered as they are, if there are any
-  int zero_result = 0;                 ///< of write_zeroes: a negative errno, or it is carried out
-  bool slow = false;                   ///< requests give way to other threads half way
+  bool tells_extents = true;
+  int zero_result = 0;  ///< of write_zeroes: a negative errno, or it is carried out
+  bool slow = false;    ///< requests give way to other threads half way
   std::mutex mutex;
   std::atomic<int> reads{0}, writes{0}, zeroes{0}, flushes{0}, inside{0}, most_inside{0};
   std::atomic<bool> misaligned{false};
@@ -39,6 +40,8 @@ class FakeDriver {
   uint64_t size() const { return state_.bytes.size(); }
   void limits(instar_node_limits& limits) const {
     const auto& wanted = state_.limits;
+    limits.flags |= wanted.flags;
+    if (!state_.tells_extents) limits.can_extents = INSTAR_ABILITY_NONE;
     limits.request_alignment = wanted.request_alignment;
     limits.memory_alignment = wanted.memory_alignment;
     limits.write_zeroes_alignment = wanted.write_zeroes_alignment;

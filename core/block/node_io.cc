@@ -415,6 +415,9 @@ Result<size_t> Node::extents(const Call& call, uint64_t offset, uint64_t length,
                              size_t max) {
   if (length == 0 || max == 0) return fail(EINVAL, "no range asked for");
   INSTAR_CHECK(check_range(offset, length));
+  const bool all_alike =
+      kind_ == NodeKind::kProtocol && driver_limits_.can_extents == INSTAR_ABILITY_NONE;
+  if (all_alike) return driver_extents(call, offset, length, out, max);
   INSTAR_TRY(const uint64_t size, size_covering(offset + length));
   if (offset >= size) {
     out[0] = beyond_end(offset, length);
@@ -430,16 +433,17 @@ Result<size_t> Node::extents(const Call& call, uint64_t offset, uint64_t length,
   return count;
 }
 
-/** Zeroes; those behind a file count as its own, as QEMU has it. */
+/** Zeroes; those behind a file count as its own, and lie in it unless a server has it, as QEMU has it. */
 instar_extent Node::beyond_end(uint64_t offset, uint64_t length) const {
   uint32_t flags = INSTAR_EXTENT_ZERO;
-  if (kind_ == NodeKind::kProtocol) flags |= INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET;
+  if (kind_ == NodeKind::kProtocol) flags |= INSTAR_EXTENT_ALLOCATED;
+  if (kind_ == NodeKind::kProtocol && !remote()) flags |= INSTAR_EXTENT_OFFSET;
   return {length, offset, flags, 0};
 }
 
 Result<size_t> Node::driver_extents(const Call& call, uint64_t offset, uint64_t length,
                                     instar_extent* out, size_t max) {
-  if (private_->ops.extents == nullptr) {
+  if (driver_limits_.can_extents == INSTAR_ABILITY_NONE) {
     const bool filter =
         kind_ == NodeKind::kFilter || (driver_limits_.flags & INSTAR_NODE_FILTER) != 0;
     uint32_t flags = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED;

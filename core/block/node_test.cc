@@ -89,6 +89,15 @@ TEST(Node, HasZeroesBehindItsEndAndASizeInSectors) {
   EXPECT_EQ(extents[0].length, 700u);
   EXPECT_EQ(extents[1].flags,
             uint32_t{INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET});
+  state.limits.flags = INSTAR_NODE_REMOTE;
+  ASSERT_EQ(*fake_node(state)->extents(kCall, 0, 1024, extents, 4), 2u);
+  EXPECT_EQ(extents[1].flags, uint32_t{INSTAR_EXTENT_ZERO | INSTAR_EXTENT_ALLOCATED})
+      << "a server has no place for them";
+  state.tells_extents = false;
+  ASSERT_EQ(*fake_node(state)->extents(kCall, 0, 1024, extents, 4), 1u);
+  EXPECT_EQ(extents[0].length, 1024u);
+  EXPECT_EQ(extents[0].flags,
+            uint32_t{INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET});
 }
 
 TEST(Node, GrowsFilesButNotImages) {

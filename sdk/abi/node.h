@@ -44,7 +44,7 @@ typedef struct instar_node_limits {
   uint8_t can_write_zeroes;
   uint8_t can_discard;
   uint8_t can_flush;
-  uint8_t can_extents;
+  uint8_t can_extents; /**< none: never asked, as all is data (a filter: as its child has it) */
   uint8_t reserved[7];
 } instar_node_limits;
 

@@ -59,6 +59,7 @@ class Web:
         www = folder / "www"
         www.mkdir()
         make_content(www / "disk")
+        (www / "odd").write_bytes(b"x" * 70001)
         self.oracle.must("convert", "-f", "raw", "-O", "qcow2", "disk", "image", cwd=www)
         make_certificates(folder / "pki")
         hashed = subprocess.run(["openssl", "passwd", "-apr1", "password"], check=True, capture_output=True, text=True).stdout
@@ -88,7 +89,7 @@ class Web:
                      ["create", "-f", "raw", f"{url}/new", "1M"], ["create", "-f", "qcow2", f"{url}/new", "1M"],
                      ["convert", "-n", "-f", "raw", "-O", "raw", "www/disk", f"{url}/disk"], ["resize", "-f", "raw", f"{url}/disk", "20M"],
                      ["bench", "-w", "-c", "1", "-f", "raw", f"{url}/disk"], ["map", "-f", "raw", "--output=json", f"{url}/disk"],
-                     ["map", f"{url}/image"], ["map", "--output=json", "--image-opts", f"driver=http,url={url}/disk"], ["compare", f"{url}/image", "www/disk"], ["check", f"{url}/image"],
+                     ["map", "-f", "raw", "--output=json", f"{url}/odd"], ["map", f"{url}/image"], ["map", "--output=json", "--image-opts", f"driver=http,url={url}/disk"], ["compare", f"{url}/image", "www/disk"], ["check", f"{url}/image"],
                      ["measure", "-f", "raw", "-O", "qcow2", f"{url}/disk"],
                      ["create", "-f", "qcow2", "-b", f"{url}/image", "-F", "qcow2", "overlay"], ["info", "--backing-chain", "overlay"]]
         with running(nginx(folder, http, https)):

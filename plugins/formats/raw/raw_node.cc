@@ -102,7 +102,6 @@ void RawNode::limits(instar_node_limits& limits) const {
   limits.can_write_zeroes = file->can_write_zeroes;
   limits.can_discard = file->can_discard;
   limits.can_flush = file->can_flush;
-  limits.can_extents = file->can_extents;
 }
 
 /** A request that begins in a window of fixed size stays there: what follows is somebody else's. */

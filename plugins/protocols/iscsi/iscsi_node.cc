@@ -215,18 +215,15 @@ Status IscsiNode::flush(const Call& call) {
 
 Result<size_t> IscsiNode::extents(const Call& call, uint64_t offset, uint64_t length,
                                   instar_extent* out, size_t max) {
-  const auto all_data = [&] {
-    out[0] = {length, offset, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET,
-              0};
-    return size_t{1};
-  };
-  if (!about().capacity.thin) return all_data();
   const uint64_t first = offset / block_size();
   const uint32_t size = lba_status_size(static_cast<uint32_t>(std::min(max, kMostDescriptors)));
   INSTAR_TRY(const Answer answer,
              lun_->run(call, [&] { return Task(scsi_cdb_get_lba_status(first, size)); }));
-  // Not every target that is thin can tell.
-  if (answer.refused()) return all_data();
+  if (answer.refused()) {  // not every target that is thin can tell
+    out[0] = {length, offset, INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET,
+              0};
+    return size_t{1};
+  }
   if (!answer.good()) return lun_->failed(answer, cat("GET_LBA_STATUS failed at lba ", first));
   return parse_lba_status(answer.data(), about().capacity, first, length / block_size(), out, max);
 }

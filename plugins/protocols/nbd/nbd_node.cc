@@ -244,11 +244,6 @@ Status NbdNode::close(const Call& call) {
 
 Result<size_t> NbdNode::extents(const Call& call, uint64_t offset, uint64_t length,
                                 instar_extent* out, size_t max) {
-  constexpr uint32_t kData = INSTAR_EXTENT_DATA | INSTAR_EXTENT_ALLOCATED | INSTAR_EXTENT_OFFSET;
-  if (!client_.about().has_context) {
-    out[0] = {length, offset, kData, 0};
-    return size_t{1};
-  }
   const uint64_t most = sdk::round_down(uint64_t{INT32_MAX}, uint64_t{kMostTransfer});
   const uint64_t part = std::min(length, most);
   Extents answer{out, max, offset, part, client_.target().context};
