@@ -76,6 +76,7 @@ Status Creating::run() {
   if (rehearsed_) return {};
   for (auto& node : open_) {
     OutgoingCall call;
+    if (result && spec_.durable) result = flush(*node, Call(call.abi()));
     if (auto closed = node->close(Call(call.abi())); !closed && result) result = std::move(closed);
   }
   open_.clear();
@@ -85,6 +86,13 @@ Status Creating::run() {
     base::trace(base::Event::kNote, removed.error().message);
   }
   return result;
+}
+
+Status Creating::flush(Node& node, const Call& call) {
+  auto done = node.flush(call);
+  if (!done)
+    done.error().message = cat("Could not flush '", node.filename(), "': ", done.error().message);
+  return done;
 }
 
 Status Creating::run_format() {

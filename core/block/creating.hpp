@@ -40,6 +40,7 @@ class Creating {
   Status run_protocol(const Driver& protocol, const std::string& filename,
                       const std::vector<instar_option>& options);
   Status run_format();
+  static Status flush(Node& node, const Call& call);
   Status create_file(const char* name, uint64_t size, instar_node** out);
   Status open_file(const std::string& filename, instar_node** out);
   Status expect_none(const std::string& filename);

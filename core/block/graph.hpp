@@ -63,6 +63,7 @@ struct CreateSpec {
   std::string staged;           ///< the file that is made now and is called `filename` later
   bool dry_run = false;         ///< everything is checked, nothing is made
   bool keep_others = false;     ///< further files of the image replace none
+  bool durable = false;         ///< what was made is flushed
 };
 
 /** An image that is made as a sequence of bytes. */

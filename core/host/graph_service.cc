@@ -113,6 +113,7 @@ int create(const instar_host*, instar_call* abi, const instar_create_spec* spec)
     wanted.size_wins = (spec->flags & INSTAR_CREATE_SIZE_WINS) != 0;
     wanted.keep_others = (spec->flags & INSTAR_CREATE_KEEP_OTHERS) != 0;
     wanted.dry_run = (spec->flags & INSTAR_CREATE_DRY_RUN) != 0;
+    wanted.durable = (spec->flags & INSTAR_CREATE_DURABLE) != 0;
     if (spec->struct_size >= sizeof *spec) wanted.staged = text(spec->staged);
     return graph().create(wanted);
   }));

@@ -42,7 +42,9 @@ enum instar_create_spec_flags {
   INSTAR_CREATE_SIZE_WINS = 1u << 2,      /**< `size` stands above a size among the options */
   INSTAR_CREATE_DRY_RUN = 1u << 3,        /**< everything is checked, nothing is made */
   INSTAR_CREATE_KEEP_OTHERS =
-      1u << 4 /**< -EEXIST where a further file of the image, such as an extent, is there already */
+      1u
+      << 4, /**< -EEXIST where a further file of the image, such as an extent, is there already */
+  INSTAR_CREATE_DURABLE = 1u << 5 /**< all that was made is on stable storage then */
 };
 
 /** What to create. */

@@ -34,7 +34,8 @@ Status run_create(const CommandContext& context, const Arguments& arguments) {
   const std::string format = arguments.format.value_or("raw");
   const auto& report = arguments.report;
   instar_create_spec spec{};
-  spec.flags = (arguments.quiet || report.wanted() ? uint32_t{INSTAR_CREATE_QUIET} : 0u) |
+  spec.flags = INSTAR_CREATE_DURABLE |
+               (arguments.quiet || report.wanted() ? uint32_t{INSTAR_CREATE_QUIET} : 0u) |
                (arguments.unsafe ? uint32_t{INSTAR_CREATE_BACKING_UNSAFE} : 0u) |
                (report.dry_run ? uint32_t{INSTAR_CREATE_DRY_RUN} : 0u);
   spec.filename = arguments.filename.c_str();
