@@ -11,6 +11,7 @@ import threading
 import time
 
 from harness.tool import ENVIRONMENT, differences
+from bad_nbd import refusing
 from content import SIZE, make_content
 from kit import LOUD, conformance, shown
 from servers import Server, free_port, make_certificates, missing, nbdkit, running
@@ -84,6 +85,15 @@ class Nbd:
         for name in names:
             wanted, got = (tool.run("info", name, cwd=folder) for tool in (self.oracle, self.tool))
             yield name[:80], differences("", wanted, got)
+
+    def refusals(self, folder):
+        """Each code that a server may refuse with, and its own words; not 4 and 9, which libnbd tells apart since 1.22."""
+        for code in (2, 3, 5, 6, 7, 8, 10, 77):
+            for words in (b"", b"be gone: now"):
+                with refusing(folder / "s", 0x80000000 + code, words):
+                    command = ["info", "nbd+unix:///a%20b?socket=s"]
+                    wanted, got = (tool.run(*command, cwd=folder) for tool in (self.oracle, self.tool))
+                yield f"{code} {words}", differences("", wanted, got)
 
     def copies(self, folder):
         commands = [["convert", "-f", "raw", "-O", "raw", URI, "out.raw"], ["convert", "-f", "raw", "-O", "qcow2", URI, "out.q"],
@@ -340,8 +350,8 @@ class Nbd:
 
 def cases(oracle, tool):
     suite = Nbd(oracle, tool)
-    for method in ("names", "refused_names", "copies", "odd_sizes", "qcow2_on_it", "server_abilities", "many_connections", "qemu_nbd", "tls",
-                   "secrets", "conformance", "cut", "restarted", "interrupted", "errors", "flushes", "rates"):
+    for method in ("names", "refused_names", "refusals", "copies", "odd_sizes", "qcow2_on_it", "server_abilities", "many_connections",
+                   "qemu_nbd", "tls", "secrets", "conformance", "cut", "restarted", "interrupted", "errors", "flushes", "rates"):
         yield f"nbd {method.replace('_', ' ')}", getattr(suite, method)
 
 

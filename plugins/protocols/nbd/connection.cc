@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "plugins/protocols/nbd/dial.hpp"
+#include "plugins/protocols/nbd/refusal.hpp"
 
 namespace instar::nbd {
 
@@ -51,32 +52,6 @@ uint32_t block_size(nbd_handle* handle, int type) {
 
 }  // namespace
 
-/** Why there is no connection, in QEMU's words where it has them. */
-Error handshake_error(const Address& address, const std::string& text, int code,
-                      const std::string& server_message) {
-  const auto says = [&](std::string_view words) { return text.find(words) != text.npos; };
-  if (says("could not connect") || text.starts_with("connect: "))
-    return fail(code, "Failed to connect to '", address.text(), "': ", errno_text(code));
-  Error error;
-  error.code = code != 0 ? code : EINVAL;
-  if (says("server requires TLS encryption first"))
-    return Error{EINVAL, "TLS negotiation required before option 7 (go)",
-                 "Did you forget a valid tls-creds?"};
-  if (says("server has no export"))
-    error.message = "Requested export not available";
-  else if (says("server refused TLS"))
-    error.message = "Denied by server for option 5 (starttls)";
-  else if (says("server policy"))
-    error.message = "Denied by server for option 7 (go)";
-  else if (text.starts_with("gnutls_handshake: "))
-    error.message = sdk::cat("TLS handshake failed: ",
-                             text.substr(0, text.rfind(" (")).substr(text.find(' ') + 1));
-  else
-    error.message = text;
-  if (!server_message.empty()) error.hint = sdk::cat("server reported: ", server_message);
-  return error;
-}
-
 Connection::Connection()
     : handle_(nbd_create()), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
@@ -107,7 +82,7 @@ Result<std::shared_ptr<Connection>> Connection::connect(const Call& call, const 
 /** Tells libnbd everything that it has to know before, and lets it begin. */
 Status Connection::start(const Target& target) {
   const auto refused = [] { return fail(EINVAL, library_text()); };
-  // The server's own words on why it refuses are in the debugging messages only.
+  // Before libnbd 1.22 the server's own words on why it refuses are in the debugging messages only.
   if (nbd_set_debug_callback(handle_, {&remember_message, this, nullptr}) < 0 ||
       nbd_set_debug(handle_, true) < 0)
     return refused();
@@ -124,7 +99,8 @@ Status Connection::open(const Call& call, const Target& target, Clock::time_poin
   INSTAR_CHECK(start(target));
   const auto failed = [&]() -> Error {
     const int code = nbd_get_errno();
-    return handshake_error(target.address, library_text(), code, server_message_);
+    return handshake_error(target.address, target.export_name,
+                           {library_text(), code, server_message_});
   };
   INSTAR_TRY(const int dialled, dial(call, handle_, target.address, deadline));
   if (dialled < 0) return failed();
