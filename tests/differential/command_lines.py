@@ -13,6 +13,7 @@ FIXTURES = (
     ("third.qcow2", "qcow2", ("-b", "over.qcow2", "-F", "qcow2"), ""),
     ("marked.qcow2", "qcow2", ("-b", "a.qcow2", "-F", "qcow2"), "bitmap"),
     ("markedgone.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "qcow2"), "bitmap"),
+    ("marks.qcow2", "qcow2", (), "bitmaps"), ("badmarks.qcow2", "qcow2", (), "bitmaps in use"), ("secondmark.qcow2", "qcow2", (), "bitmap two"),
     ("overraw.qcow2", "qcow2", ("-b", "a.raw", "-F", "raw"), ""),
     ("gone.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "raw"), ""),
     ("goneq.qcow2", "qcow2", ("-u", "-b", "nofile", "-F", "qcow2"), ""),
@@ -44,6 +45,7 @@ sed s/qcow2/nosuc/ wrongfmt.qcow2 >nosuchfmt.qcow2
 cp data.qcow2 nodata.qcow2; sed -i s/data.bin/gone.bin/ nodata.qcow2
 cp a.qcow2 'with space.qcow2'; cp a.qcow2 'comma,name.qcow2'; cp a.qcow2 'co:lon.qcow2'; cp a.qcow2 ./-dash.qcow2
 mkdir folder; cp a.qcow2 folder/in.qcow2; cp a.raw readonly.raw; chmod 400 readonly.raw
+cp empty.qcow2 large.qcow2; printf '\0\040\0\0' | dd of=large.qcow2 bs=1 seek=28 conv=notrunc status=none
 ln -s a.qcow2 link.qcow2; ln -s nowhere dangling
 cp over.qcow2 third.qcow2 folder; cp a.qcow2 folder/a.qcow2
 poke() { cp "$1" "$2"; printf "$4" | dd of="$2" bs=1 seek="$3" conv=notrunc status=none; }
@@ -644,6 +646,11 @@ convert --bitmaps -O qcow2 a.qcow2 a.raw x
 convert --skip-broken-bitmaps -O qcow2 a.qcow2 x
 convert --bitmaps --skip-broken-bitmaps -O qcow2 a.qcow2 x
 convert --bitmaps -O qcow2 -o compat=0.10 a.qcow2 x
+convert --bitmaps -O qcow2 badmarks.qcow2 x
+convert --bitmaps --skip-broken-bitmaps -O qcow2 badmarks.qcow2 x
+convert -n --bitmaps -O qcow2 marks.qcow2 large.qcow2
+convert -n --bitmaps -O qcow2 marks.qcow2 secondmark.qcow2
+convert -n --bitmaps -O qcow2 marks.qcow2 marked.qcow2
 convert --image-opts driver=qcow2,file.filename=a.qcow2 x
 convert -f qcow2 --image-opts driver=qcow2,file.filename=a.qcow2 x
 convert --image-opts driver=nosuch x

@@ -6,6 +6,7 @@ import subprocess
 
 import command_lines
 from content import Maker
+from harness.qcow2_bitmaps import set_in_use
 from harness.results import Outcome
 from harness.tool import differences
 
@@ -27,8 +28,8 @@ class Fixtures:
                 maker.write(image, image_format, [("write -P 1", 0, 65536)])
                 self.oracle.must("snapshot", "-c", "one", image, cwd=self.folder)
                 self.oracle.must("snapshot", "-c", "two", image, cwd=self.folder)
-            elif content == "bitmap":
-                self.oracle.must("bitmap", "--add", image, "b", cwd=self.folder)
+            elif str(content).startswith("bitmap"):
+                self.mark(image, content)
             elif content:
                 maker.write(image, image_format, [(f"write -P {content}", 65536, 131072), ("write -z", 262144, 65536)])
         self.oracle.must("convert", "-c", "-O", "qcow2", "a.qcow2", "packed.qcow2", cwd=self.folder)
@@ -38,6 +39,13 @@ class Fixtures:
         maker.create("longer.qcow2", "qcow2", 4 * command_lines.SIZE, "-b", "a.raw", "-F", "raw", "-o", "extended_l2=on,cluster_size=2M")
         maker.write("longer.qcow2", "qcow2", [("write -P 1", 131072, 65536), ("write -P 1", 1572864, 65536), ("write -z", 1703936, 65536)])
         subprocess.run(command_lines.PREPARE, shell=True, check=True, cwd=self.folder)
+
+    def mark(self, image, content):
+        names = {"bitmap": ["b"], "bitmap two": ["two"]}.get(content, ["one", "two", "three"])
+        for name in names:
+            self.oracle.must("bitmap", "--add", image, name, cwd=self.folder)
+        if content == "bitmaps in use":
+            set_in_use(self.folder / image)
 
     def copy(self, folder):
         subprocess.run(["cp", "-a", "--reflink=auto", self.folder, folder], check=True)

@@ -6,6 +6,9 @@ import struct
 EXTENSION = 0x23852875
 ALL_ONES = 1
 IN_USE = 1
+ENTRY = ">QIIBBHI"
+ENTRY_SIZE = struct.calcsize(ENTRY)
+FLAGS_AT = 12
 
 
 def extensions(data):
@@ -33,18 +36,32 @@ def bits_of(data, cluster, table, entries):
     return found
 
 
-def bitmaps(path):
-    """Name to (granularity in bytes, flags, dirty bits); those in use have no bits that mean anything."""
-    data = path.read_bytes()
-    cluster = 1 << struct.unpack_from(">I", data, 20)[0]
-    result = {}
+def directory(data):
+    """Where each entry lies, and its fixed part."""
     for kind, content in extensions(data):
         if kind != EXTENSION:
             continue
         count, _, _, at = struct.unpack(">IIQQ", content)
         for _ in range(count):
-            table, entries, flags, _, granularity, name_size, extra = struct.unpack_from(">QIIBBHI", data, at)
-            name = data[at + 24 + extra:at + 24 + extra + name_size].decode()
-            at += -(-(24 + extra + name_size) // 8) * 8
-            result[name] = (1 << granularity, flags, None if flags & IN_USE else bits_of(data, cluster, table, entries))
+            fields = struct.unpack_from(ENTRY, data, at)
+            yield at, fields
+            at += -(-(ENTRY_SIZE + fields[6] + fields[5]) // 8) * 8
+
+
+def bitmaps(path):
+    """Name to (granularity in bytes, flags, dirty bits); those in use have no bits that mean anything."""
+    data = path.read_bytes()
+    cluster = 1 << struct.unpack_from(">I", data, 20)[0]
+    result = {}
+    for at, (table, entries, flags, _, granularity, name_size, extra) in directory(data):
+        name = data[at + ENTRY_SIZE + extra:at + ENTRY_SIZE + extra + name_size].decode()
+        result[name] = (1 << granularity, flags, None if flags & IN_USE else bits_of(data, cluster, table, entries))
     return result
+
+
+def set_in_use(path):
+    """As a writer leaves all of them that the power failed for."""
+    data = bytearray(path.read_bytes())
+    for at, (_, _, flags, *_) in list(directory(data)):
+        struct.pack_into(">I", data, at + FLAGS_AT, flags | IN_USE)
+    path.write_bytes(data)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/commands/convert/bitmap_copy.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "sdk/abi/bitmap.h"
 #include "sdk/cpp/json_reader.hpp"
 
@@ -66,6 +69,24 @@ Status copy_bits(const Bitmaps& from, const Bitmaps& to, const std::string& name
   return call.status(result);
 }
 
+Status add(const Bitmaps& to, const Bitmap& bitmap) {
+  OutgoingCall call;
+  const int added = to.ops->add(to.self, call.abi(), bitmap.name.c_str(), bitmap.granularity,
+                                bitmap.enabled ? 1 : 0);
+  if (added < 0) return prefixed(call.error(added), "create", bitmap.name);
+  return {};
+}
+
+/** Leaves nothing of a bitmap whose bits could not be copied. */
+Status copy(const Bitmaps& from, const Bitmaps& to, const Bitmap& bitmap) {
+  INSTAR_CHECK(add(to, bitmap));
+  auto copied = copy_bits(from, to, bitmap.name);
+  if (copied) return {};
+  OutgoingCall call;
+  to.ops->remove(to.self, call.abi(), bitmap.name.c_str());
+  return prefixed(std::move(copied).error(), "populate", bitmap.name);
+}
+
 }  // namespace
 
 bool has_bitmaps(NodeRef image) {
@@ -78,40 +99,41 @@ bool has_bitmaps(NodeRef image) {
 Status check_bitmaps(NodeRef source, bool skip_broken) {
   if (!has_bitmaps(source)) return fail(ENOTSUP, "Source lacks bitmap support");
   INSTAR_TRY(const auto bitmaps, list(Bitmaps(source)));
-  for (const auto& bitmap : bitmaps) {
-    if (!bitmap.broken || skip_broken) continue;
-    Error error = fail(EINVAL, "Cannot copy inconsistent bitmap '", bitmap.name, "'");
-    error.hint = "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it";
-    return error;
-  }
-  return {};
+  // Of several, the last is told of, here as below.
+  const auto broken = [](const Bitmap& bitmap) { return bitmap.broken; };
+  const auto last = std::find_if(bitmaps.rbegin(), bitmaps.rend(), broken);
+  if (skip_broken || last == bitmaps.rend()) return {};
+  Error error = fail(EINVAL, "Cannot copy inconsistent bitmap '", last->name, "'");
+  error.hint = "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it";
+  return error;
 }
 
 Status copy_bitmaps(const CommandContext& context, NodeRef source, NodeRef target) {
   const Bitmaps from(source);
   const Bitmaps to(target);
   INSTAR_TRY(const auto bitmaps, list(from));
+  INSTAR_TRY(const auto existing, list(to));
   INSTAR_TRY(const uint64_t source_size, source.size());
   INSTAR_TRY(const uint64_t size, target.size());
-  for (const auto& bitmap : bitmaps) {
-    const auto& name = bitmap.name;
-    if (bitmap.broken) {
-      context.warn(cat("Skipping inconsistent bitmap '", name, "'"));
-      continue;
-    }
-    OutgoingCall call;
-    const int added =
-        to.ops->add(to.self, call.abi(), name.c_str(), bitmap.granularity, bitmap.enabled ? 1 : 0);
-    if (added < 0) return prefixed(call.error(added), "create", name);
-    auto copied = size == source_size
-                      ? copy_bits(from, to, name)
-                      : fail(EINVAL, "Bitmaps are of different sizes (destination size is ", size,
-                             ", source size is ", source_size, ") and can't be merged");
-    if (copied) continue;
-    to.ops->remove(to.self, call.abi(), name.c_str());
-    return prefixed(std::move(copied).error(), "populate", name);
+  // From the last one to the one that can't be copied; the target lists them in the order of the source.
+  Status problem;
+  auto first = bitmaps.end();
+  for (; first != bitmaps.begin(); --first) {
+    const auto& bitmap = *std::prev(first);
+    if (bitmap.broken)
+      context.warn(cat("Skipping inconsistent bitmap '", bitmap.name, "'"));
+    else if (std::any_of(existing.begin(), existing.end(),
+                         [&](const Bitmap& other) { return other.name == bitmap.name; }))
+      problem = add(to, bitmap);
+    else if (size != source_size)
+      problem = prefixed(fail(EINVAL, "Bitmaps are of different sizes (destination size is ", size,
+                              ", source size is ", source_size, ") and can't be merged"),
+                         "populate", bitmap.name);
+    if (!problem) break;
   }
-  return {};
+  for (; first != bitmaps.end(); ++first)
+    if (!first->broken) INSTAR_CHECK(copy(from, to, *first));
+  return problem;
 }
 
 }  // namespace instar::convert
