@@ -540,6 +540,8 @@ convert -n -O qcow2 other.raw data.qcow2
 convert -n -O qcow2 other.raw dataraw.qcow2
 convert -n --target-is-zero -O raw a.qcow2 b.raw
 convert -n --target-is-zero -O qcow2 a.raw empty.qcow2
+convert -n --target-is-zero -O qcow2 a.raw over.qcow2
+convert -n --target-is-zero -O qcow2 a.raw overraw.qcow2
 convert --target-is-zero -O raw a.qcow2 x
 convert --target-is-zero -n -O qcow2 -B a.qcow2 -F qcow2 a.raw over.qcow2
 convert -c -O raw a.qcow2 x
@@ -651,6 +653,9 @@ convert --bitmaps --skip-broken-bitmaps -O qcow2 badmarks.qcow2 x
 convert -n --bitmaps -O qcow2 marks.qcow2 large.qcow2
 convert -n --bitmaps -O qcow2 marks.qcow2 secondmark.qcow2
 convert -n --bitmaps -O qcow2 marks.qcow2 marked.qcow2
+convert -n --bitmaps -c -O raw marks.qcow2 odd.raw
+convert -n --bitmaps -O raw marks.qcow2 odd.raw
+convert -n -c -O raw a.qcow2 odd.raw
 convert --image-opts driver=qcow2,file.filename=a.qcow2 x
 convert -f qcow2 --image-opts driver=qcow2,file.filename=a.qcow2 x
 convert --image-opts driver=nosuch x

@@ -44,6 +44,10 @@ class Conversion {
  private:
   Status run(const Progress& progress) {
     INSTAR_CHECK(open_sources());
+    // One that was there may be over anything: what it reads as is the caller's word.
+    if (arguments_.target_is_zero && arguments_.backing)
+      return fail(EINVAL,
+                  "Cannot use --target-is-zero when the destination image has a backing file");
     CreationPlan plan;
     if (!arguments_.to_stdout()) {
       INSTAR_TRY(plan, plan_creation(context_, arguments_));
@@ -256,18 +260,15 @@ class Conversion {
 
   Status open_target() {
     INSTAR_CHECK(open_target(target_flags()));
-    INSTAR_TRY(const uint64_t size, target_.node().size());
-    if (arguments_.skip_create && size < total_)
-      return fail(EINVAL, "output file is smaller than input file");
-    if (arguments_.target_is_zero && context_.graph().backing(target_.abi()) != nullptr)
-      return fail(EINVAL,
-                  "Cannot use --target-is-zero when the destination image has a backing file");
+    if (arguments_.bitmaps && !has_bitmaps(target_.node()))
+      return fail(ENOTSUP, "Format driver '", target_.driver(), "' does not support bitmaps");
     void* self = nullptr;
     if (arguments_.compress &&
         target_.node().interface<instar_compress_ops>(INSTAR_COMPRESS_ID, &self) == nullptr)
       return fail(ENOTSUP, "Compression not supported for this file format");
-    if (arguments_.bitmaps && !has_bitmaps(target_.node()))
-      return fail(ENOTSUP, "Format driver '", target_.driver(), "' does not support bitmaps");
+    INSTAR_TRY(const uint64_t size, target_.node().size());
+    if (arguments_.skip_create && size < total_)
+      return fail(EINVAL, "output file is smaller than input file");
     return {};
   }
 
