@@ -197,7 +197,7 @@ class Iscsi:
         """The server dies, or falls silent, in the middle; Ctrl-C does not wait for it."""
         place = Site(folder)
         self.make_large(folder, 24)
-        slow = ["convert", "-r", "8M"]
+        slow = ["convert", "-r", "4M"]  # so that much is still to be read when the server ends
         target = "{options},timeout=1,lun="
         ways = {"read": [*slow, "-O", "raw", "--image-opts", target + "1", "out"],
                 "write": [*slow, "-S", "0", "-n", "--image-opts", "--target-image-opts", "driver=raw,file.filename=big", target + "2"]}

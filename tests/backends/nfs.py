@@ -154,7 +154,7 @@ class Nfs:
     def faults(self, folder):
         """The server dies, or falls silent, in the middle; Ctrl-C does not wait for it."""
         place = Site(folder)
-        (folder / "ours/big").write_bytes(os.urandom(16 * MIB))
+        (folder / "ours/big").write_bytes(os.urandom(48 * MIB))  # far more than is read ahead
         target = f"driver=nfs,server.type=inet,server.host=127.0.0.1,path={folder}/ours/copy,request-timeout=1"
         source = target.replace("/copy", "/big")
         slow = ["convert", "-r", "4M", "-O", "raw"]

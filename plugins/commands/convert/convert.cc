@@ -65,7 +65,7 @@ class Conversion {
     if (!arguments_.skip_create) INSTAR_CHECK(create_target(plan));
     if (!arguments_.report.dry_run || arguments_.skip_create) {
       if (auto opened = open_target(); !opened) {
-        new_image_.leave_if_strict();
+        if (!context_.call().cancelled()) new_image_.leave_if_strict();
         return new_image_.renamed(std::move(opened));
       }
     }

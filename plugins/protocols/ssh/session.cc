@@ -33,6 +33,7 @@ constexpr mode_t kNewFile = 0644;
 /** A flush may have much to write. */
 constexpr int kFlushPatience = 10;
 constexpr std::chrono::seconds kFarewell(1);
+constexpr std::chrono::milliseconds kCreation(500);
 
 /** libssh's writes to a connection that is gone would end the program. */
 class NoSigpipe {
@@ -83,6 +84,7 @@ class Session::Work {
   Work(Session& session, const Call& call, std::chrono::seconds limit)
       : watch_(session.dog_, call, session.socket_, limit) {}
   void progress() const { watch_.progress(); }
+  void wait_still(Clock::duration grace) const { watch_.wait_still(grace); }
   int fired() const { return watch_.fired(); }
 
  private:
@@ -132,6 +134,9 @@ Status Session::connect(const Call& call, int access) {
   if (ssh_ == nullptr) return fail(ENOMEM, "failed to initialize libssh session");
   const Work work(*this, call, target_.limit);
   Status status = handshake();
+  // A file that the server makes for nobody could not be removed again.
+  if ((access & O_CREAT) != 0) work.wait_still(kCreation);
+  if (status && call.cancelled()) status = fail(ECANCELED, errno_text(ECANCELED));
   if (status) status = open_file(access);
   if (status) return status;
   broken_ = true;

@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace instar::ssh {
 
 namespace {
@@ -35,6 +37,11 @@ void Watchdog::Watch::progress() {
   entry_->deadline = after(entry_->limit);
 }
 
+void Watchdog::Watch::wait_still(Clock::duration grace) {
+  const std::lock_guard lock(dog_.mutex_);
+  entry_->grace = grace;
+}
+
 int Watchdog::Watch::fired() const {
   const std::lock_guard lock(dog_.mutex_);
   return entry_->fired;
@@ -61,11 +68,13 @@ void Watchdog::run() {
 }
 
 void Watchdog::look() {
+  const auto now = Clock::now();
   for (auto& entry : entries_) {
     if (entry.fired != 0) continue;
-    if (entry.call.cancelled())
+    if (entry.call.cancelled()) entry.unwanted = std::min(entry.unwanted, now);
+    if (entry.unwanted <= now - entry.grace)
       entry.fired = ECANCELED;
-    else if (Clock::now() >= entry.deadline)
+    else if (now >= entry.deadline)
       entry.fired = ETIMEDOUT;
     if (entry.fired != 0) (void)::shutdown(entry.socket, SHUT_RDWR);
   }

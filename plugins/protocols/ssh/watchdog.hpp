@@ -24,6 +24,8 @@ class Watchdog {
     std::chrono::seconds limit;  ///< 0: none
     Clock::time_point deadline;
     int fired = 0;
+    Clock::duration grace{0};
+    Clock::time_point unwanted = Clock::time_point::max();  ///< since when nobody wants the answer
   };
 
  public:
@@ -37,6 +39,8 @@ class Watchdog {
     Watch(const Watch&) = delete;
     Watch& operator=(const Watch&) = delete;
     void progress();
+    /** An answer that nobody wants any more may still come for so long. */
+    void wait_still(Clock::duration grace);
     /** ECANCELED or ETIMEDOUT when the socket was cut off, else 0. */
     int fired() const;
 

@@ -47,6 +47,17 @@ TEST_F(WatchdogTest, CutsOffWhatNobodyWants) {
   EXPECT_EQ(watch.fired(), ECANCELED);
 }
 
+TEST_F(WatchdogTest, WaitsStillForWhatMustNotBeLeftHalf) {
+  int32_t cancelled = 1;
+  instar_call abi{};
+  abi.struct_size = sizeof abi;
+  abi.cancelled = &cancelled;
+  Watchdog::Watch watch(dog_, sdk::Call(&abi), pair_[0], seconds(0));
+  watch.wait_still(milliseconds(600));
+  EXPECT_GT(wait_for_end(), 0.5);
+  EXPECT_EQ(watch.fired(), ECANCELED);
+}
+
 TEST_F(WatchdogTest, LetsBeWhatGoesOn) {
   Watchdog::Watch watch(dog_, sdk::testing::quiet_call(), pair_[0], seconds(1));
   for (int i = 0; i < 4; ++i) {
