@@ -102,6 +102,7 @@ class Nbd:
                     ["measure", "-f", "raw", "-O", "qcow2", URI], ["dd", "-f", "raw", "-O", "raw", f"if={URI}", "of=dd.raw", "bs=1M"],
                     ["create", "-f", "raw", URI, SIZE], ["create", "-f", "raw", URI, SIZE + 512],
                     ["create", "-f", "raw", "-o", "preallocation=full", URI, SIZE], ["create", "-f", "raw", "-o", "help", URI],
+                    ["create", "-f", "qcow2", "-o", "preallocation=metadata", URI, SIZE],
                     ["create", "-f", "nbd", URI, SIZE], ["resize", "-f", "raw", URI, SIZE], ["resize", "-f", "raw", URI, SIZE * 2],
                     ["resize", "-f", "raw", "--shrink", URI, 1 << 20], ["convert", "-n", "-f", "raw", "-O", "raw", "out.raw", URI],
                     ["compare", "-f", "raw", "-F", "raw", URI, "out.raw"], ["convert", "-f", "raw", "-O", "raw", "out.raw", URI],

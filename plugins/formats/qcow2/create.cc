@@ -34,7 +34,8 @@ class Creator {
     INSTAR_CHECK(written(write_l2()));
     if (preallocates() && layout_.data != 0) {
       const uint64_t end = offset(layout_.data_at()) + header_.size;
-      if (file_.size() < end) INSTAR_CHECK(file_.node().resize(call_, end));
+      if (file_.size() < end)
+        INSTAR_CHECK(sdk::explained("Could not resize image", file_.node().resize(call_, end)));
     }
     // The header comes last: a file without it is no image.
     auto bytes = serialize_header(header_);
