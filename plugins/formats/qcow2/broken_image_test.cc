@@ -152,6 +152,60 @@ TEST(Header, UnknownPartsSurviveRewriting) {
   EXPECT_EQ(read->backing_file, "base");
 }
 
+/** An image with a cluster of data whose refcount block counts nothing, not even the header. */
+std::vector<uint8_t> uncounted_image(const std::vector<uint8_t>& data) {
+  Files files;
+  EXPECT_EQ(create(files, {{"size", std::to_string(kSize)}}), "");
+  {
+    const TestImage opened(files, INSTAR_OPEN_WRITE);
+    EXPECT_EQ(opened.write(0, data), 0);
+  }
+  auto& bytes = files.file.bytes;
+  const auto table = load_be<uint64_t>(&bytes[offsetof(HeaderV2, refcount_table_offset)]);
+  const auto block = load_be<uint64_t>(&bytes[table]);
+  std::fill_n(bytes.begin() + static_cast<int64_t>(block), 65536, uint8_t{0});
+  return bytes;
+}
+
+TEST(Resize, CountsOfNothingCutNothing) {
+  const std::vector<uint8_t> data(65536, 0x41);
+  for (const uint64_t size : {kSize, kSize * 2, kSize / 2}) {
+    Files files;
+    files.file.bytes = uncounted_image(data);
+    const size_t length = files.file.bytes.size();
+    {
+      const TestImage opened(files, INSTAR_OPEN_WRITE);
+      const auto resized = opened.node().resize(Call(nullptr), size);
+      EXPECT_EQ(static_cast<bool>(resized), size >= kSize);
+      if (!resized) {
+        EXPECT_EQ(resized.error().code, EIO);
+      }
+    }
+    EXPECT_EQ(files.file.bytes.size(), length) << size;
+    const TestImage opened(files, 0);
+    ASSERT_TRUE(opened.open()) << opened.error();
+    std::vector<uint8_t> read(data.size());
+    EXPECT_EQ(opened.read(0, &read), 0);
+    EXPECT_EQ(read, data) << size;
+  }
+}
+
+TEST(Resize, ATableIsNotPlacedOnABlockBeyondTheEnd) {
+  Files files;
+  files.file.bytes = image({{"size", std::to_string(kSize)}});
+  auto& bytes = files.file.bytes;
+  const auto table = load_be<uint64_t>(&bytes[offsetof(HeaderV2, refcount_table_offset)]);
+  bytes.resize(load_be<uint64_t>(&bytes[table]));
+  const auto header = std::vector<uint8_t>(bytes.begin(), bytes.begin() + 72);
+  {
+    const TestImage opened(files, INSTAR_OPEN_WRITE);
+    const auto resized = opened.node().resize(Call(nullptr), uint64_t{1} << 30);
+    ASSERT_FALSE(resized);
+    EXPECT_EQ(resized.error().message, "Failed to grow the L1 table: Input/output error");
+  }
+  EXPECT_EQ(header, std::vector<uint8_t>(bytes.begin(), bytes.begin() + 72));
+}
+
 /** Uses an image in every way; results do not matter. */
 void exercise(Files& files, std::mt19937_64& random) {
   const uint32_t flags = random() % 2 == 0 ? uint32_t{INSTAR_OPEN_WRITE} : 0u;

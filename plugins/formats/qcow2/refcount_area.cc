@@ -33,6 +33,7 @@ Result<uint64_t> Refcounts::allocate_area(const Call& call, uint64_t want,
       INSTAR_CHECK(grow_table(call, last));
       continue;
     }
+    INSTAR_CHECK(admit(call, {start, want + blocks}));
     if (make_room) INSTAR_CHECK(make_room((start + want + blocks) << geometry_.cluster_bits));
     INSTAR_CHECK(reserve(call, {start + want, blocks}));
     uint64_t cluster = start + want;
@@ -87,7 +88,8 @@ Result<uint64_t> Refcounts::find_end(const Call& call) {
 }
 
 Result<std::vector<ClusterRange>> Refcounts::drop_empty_blocks(const Call& call) {
-  std::vector<ClusterRange> dropped;
+  std::vector<uint64_t> empty;
+  bool any_used = false;
   const uint64_t entries = (blocks_.slice_size() * 8) >> geometry_.refcount_order;
   for (uint64_t index = 0; index < table_.size(); ++index) {
     const uint64_t offset = block_offset(index);
@@ -107,8 +109,16 @@ Result<std::vector<ClusterRange>> Refcounts::drop_empty_blocks(const Call& call)
       for (uint64_t i = 0; i < count && !used; ++i)
         used = first + i != self && entry(slice, i, geometry_.refcount_order) != 0;
     }
-    if (used) continue;
-    hint_ = std::min(hint_, block_first);
+    any_used = any_used || used;
+    if (!used) empty.push_back(index);
+  }
+  if (!any_used)  // not even the header is counted: all would be cut off
+    return broken_metadata(corruption_, call, "There are no references in the refcount table.");
+  std::vector<ClusterRange> dropped;
+  for (const uint64_t index : empty) {
+    const uint64_t offset = block_offset(index);
+    const uint64_t self = geometry_.cluster_of(offset);
+    hint_ = std::min(hint_, index << geometry_.refblock_bits);
     table_[index] = 0;
     dirty_entries_.insert(index);
     blocks_.forget(offset, geometry_.cluster_size);

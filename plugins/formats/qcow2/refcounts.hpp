@@ -86,7 +86,8 @@ class Refcounts {
   /** Index of the last cluster in use, plus 1. */
   Result<uint64_t> find_end(const Call& call);
   /** Takes blocks that count nothing but themselves out of the table, which has to be written, and
-   * says where those lie that another block should count, and still does. Nothing else is dirty. */
+   * says where those lie that another block should count, and still does. Nothing else is dirty. It is
+   * an error, and nothing is taken out, where no block counts anything. */
   Result<std::vector<ClusterRange>> drop_empty_blocks(const Call& call);
   /** The file was cut behind the first `clusters`. */
   void cut(uint64_t clusters) {

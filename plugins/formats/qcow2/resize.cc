@@ -40,8 +40,10 @@ Status Image::grow(const Call& call, uint64_t size, uint32_t mode) {
   const uint64_t entries = sdk::div_up(size, uint64_t{1} << geometry_.l1_shift);
   if (entries > kMaxL1Bytes / 8)
     return fail(EFBIG, "Failed to grow the L1 table: ", sdk::errno_text(EFBIG));
-  // What an earlier attempt, or somebody else, left behind the end must not show.
-  INSTAR_CHECK(drop_mapping(call, old_end));
+  // What an earlier attempt, or somebody else, left behind the end must not show. Where there is
+  // nothing, the file keeps its length: its counts may be wrong.
+  INSTAR_TRY(const auto left, unmap(call, old_end));
+  if (!left.empty()) INSTAR_CHECK(trim(call, left));
   INSTAR_CHECK(sdk::explained("Failed to grow the L1 table", grow_l1(call, entries)));
   if (data_file_ && header_.data_file_raw() && mode == INSTAR_PREALLOCATION_OFF)
     mode = INSTAR_PREALLOCATION_METADATA;  // all of a raw file is the guest's
