@@ -35,7 +35,8 @@ FAILING = {
         f'"$G" create -q -f qcow2 -o {options} kept 1M; "$G-io" -c "write -P 7 0 300k" kept >/dev/null; "$G" snapshot -c one kept; '
         '"$G-io" -c "write -P 8 0 100k" kept >/dev/null; "$G" snapshot -c two kept; "$G-io" -c "write -P 9 50k 300k" kept >/dev/null', f"snapshot {flag} two small/image", False)
        for options in ("compat=0.10", "cluster_size=4k", "cluster_size=2M") for flag in ("-a", "-d")},
-    **{f"{command} to {options or image_format}": (        f'"$G" create -q -f {image_format} {options and "-o"} {options} kept 6M; "$G-io" -f {image_format} -c "write -P 7 100k 200k" kept >/dev/null', command, True)
+    **{f"{command} to {options or image_format}": (
+        f'"$G" create -q -f {image_format} {options and "-o"} {options} kept 6M; "$G-io" -f {image_format} -c "write -P 7 100k 200k" kept >/dev/null', command, True)
        for image_format, options in (("qed", ""), ("qed", "cluster_size=4k"), ("vmdk", ""), ("qcow", ""), ("vhdx", "block_size=1M"), ("parallels", ""), ("vdi", ""))
        for command in ("convert -n -f raw -O $F noise small/image", "convert -n -m 8 -W -f raw -O $F noise small/image", "bench -w -q -c 1 -s 1M -o 1M -f $F small/image")},
 }
